@@ -1,0 +1,9 @@
+"""One ECG: reading it, its leads, its rate and its windows."""
+
+from ecgtransfer.signals.leads import arrange
+from ecgtransfer.signals.readers import read
+from ecgtransfer.signals.record import STANDARD_LEADS, Record, standard_lead
+from ecgtransfer.signals.resample import resample
+from ecgtransfer.signals.windows import cut, windows
+
+__all__ = ["STANDARD_LEADS", "Record", "arrange", "cut", "read", "resample", "standard_lead", "windows"]
