@@ -1,0 +1,121 @@
+"""The chunks of a dataset, and the processes that convert them.
+
+A chunk's result lies in the working folder under a key that covers its files and the recipe: work that
+was done before a kill is found again, and work for another recipe is not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import threading
+import time
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from ecgtransfer import __version__, files
+from ecgtransfer.datasets import convert
+from ecgtransfer.datasets.sources import Listing, Source
+from ecgtransfer.errors import DataError
+from ecgtransfer.progress import Progress
+
+CHUNK = 128
+"""Records per chunk: some 3 MB of windows, and at most this many records per worker are converted twice."""
+
+# Starting a worker costs about a second, which this many records take in one process.
+_WORTH_WORKERS = 1024
+
+
+def jobs_of(
+    origin: Source, listing: Listing, shape: convert.Shape, recipe: dict[str, Any], work: Path
+) -> list[convert.Job]:
+    """Cut a listing into jobs, in its order; each key covers the recipe and the state of every file."""
+    folder = work / "chunks"
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs: list[convert.Job] = []
+    for first in range(0, len(listing.entries), CHUNK):
+        names = tuple(entry.file for entry in listing.entries[first : first + CHUNK])
+        state = [_state(listing.root, name) for name in names]
+        jobs.append(
+            convert.Job(
+                source=origin.name,
+                root=listing.root,
+                names=names,
+                shape=shape,
+                target=folder / f"chunk-{len(jobs):05d}.npz",
+                key=files.hash_json(
+                    {"by": __version__, "source": origin.name, "recipe": recipe, "files": state}
+                ),
+            )
+        )
+    return jobs
+
+
+def run(jobs: list[convert.Job], workers: int | None, progress: Progress) -> None:
+    """Do the jobs whose result is not there yet, with ``workers`` processes (see `prepare`).
+
+    Raises
+    ------
+    DataError
+        If a worker ended by force.
+    """
+    todo = [job for job in jobs if not convert.is_done(job)]
+    total = sum(len(job.names) for job in jobs)
+    done = resumed = total - sum(len(job.names) for job in todo)
+    started = time.monotonic()
+
+    def show() -> None:
+        speed = (done - resumed) / max(time.monotonic() - started, 1e-9)
+        progress.update(done, total, f"{speed:,.0f} records/s")
+
+    if workers is None:
+        workers = (os.cpu_count() or 1) if total - done >= _WORTH_WORKERS else 1
+    workers = min(workers, len(todo))
+    if workers <= 1:
+        for job in todo:
+            done += convert.convert(job)
+            show()
+    else:
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+        try:
+            pending = {pool.submit(convert.convert, job) for job in todo}
+            while pending:
+                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                done += sum(future.result() for future in finished)
+                show()
+        except BrokenProcessPool:
+            raise DataError(
+                "a worker process ended by force, perhaps for want of memory",
+                remedy="Run the command again: what is done is kept; fewer --workers need less memory",
+            ) from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    progress.finish()
+
+
+def _state(root: Path, name: str) -> list[Any]:
+    """Return name, size and time of change of a file and of the signal files that go with a header."""
+    base = os.path.join(root, name)
+    stem = base.removesuffix(".hea")
+    state: list[Any] = [name]
+    for path in dict.fromkeys((base, f"{stem}.dat", f"{stem}.mat")):
+        with contextlib.suppress(OSError):
+            found = os.stat(path)
+            state += [os.path.basename(path), found.st_size, found.st_mtime_ns]
+    return state
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent is gone: a killed `prepare` must leave no process behind."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
