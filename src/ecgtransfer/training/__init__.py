@@ -1,0 +1,35 @@
+"""The one loop that pre-training, fine-tuning and scratch share, what feeds it and what judges it."""
+
+from ecgtransfer.training.augment import Augmentation, augment
+from ecgtransfer.training.feed import Feed, Order, WindowStore
+from ecgtransfer.training.loop import FitResult, fit
+from ecgtransfer.training.metrics import evaluate, specificity_thresholds, thresholds
+from ecgtransfer.training.objectives import known_bce, masked_bce
+from ecgtransfer.training.optimizer import ParameterGroup, default_groups
+from ecgtransfer.training.precision import Precision, fast_bfloat16, precision_for
+from ecgtransfer.training.predict import predict_features, predict_logits
+from ecgtransfer.training.settings import FitSettings, learning_rate
+
+__all__ = [
+    "Augmentation",
+    "Feed",
+    "FitResult",
+    "FitSettings",
+    "Order",
+    "ParameterGroup",
+    "Precision",
+    "WindowStore",
+    "augment",
+    "default_groups",
+    "evaluate",
+    "fast_bfloat16",
+    "fit",
+    "known_bce",
+    "learning_rate",
+    "masked_bce",
+    "precision_for",
+    "predict_features",
+    "predict_logits",
+    "specificity_thresholds",
+    "thresholds",
+]

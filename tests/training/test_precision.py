@@ -1,0 +1,33 @@
+import pytest
+
+from ecgtransfer.errors import ConfigError
+from ecgtransfer.training import fast_bfloat16, precision_for
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_bfloat16_only_where_it_suits_and_is_fast(fast, monkeypatch):
+    monkeypatch.setattr("ecgtransfer.training.precision.fast_bfloat16", lambda device: fast)
+    quick = "bfloat16" if fast else "float32"
+    assert [precision_for(kind) for kind in ("bfloat16", "convolutional")] == [quick, quick]
+    assert [precision_for(kind) for kind in ("float32", "recurrent")] == ["float32", "float32"]
+    with pytest.raises(ConfigError, match="Did you mean recurrent"):
+        precision_for("recurent")
+
+
+def test_other_devices_have_none():
+    assert fast_bfloat16("meta") is False
+
+
+@pytest.mark.parametrize(
+    ("line", "fast"),
+    [
+        ("flags\t\t: fpu avx2 avx512f avx512_bf16", True),
+        ("flags\t\t: fpu avx2 amx_bf16 amx_tile", True),
+        ("Features\t: fp asimd bf16", True),
+        ("flags\t\t: fpu avx2 avx512f", False),
+        ("model name\t: bf16", False),
+    ],
+)
+def test_the_flags_of_the_processor_decide(line, fast, monkeypatch):
+    monkeypatch.setattr("pathlib.Path.read_text", lambda self: f"processor\t: 0\n{line}\nbugs\t:\n")
+    assert fast_bfloat16() is fast
