@@ -1,0 +1,1 @@
+"""Which runs: plans, the one runner, executors and the ledger."""
