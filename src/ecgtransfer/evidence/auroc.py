@@ -1,0 +1,129 @@
+"""The area under the ROC curve under many weightings of the same records at once, in matrix form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ecgtransfer.errors import DataError
+
+# Weightings handled together: a block [units, _BLOCK] should stay in the processor's cache.
+_BLOCK = 128
+
+
+def weighted_auroc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
+    """Return the AUROC under each of many record weightings.
+
+    The weighted Mann-Whitney statistic: the weight of the pairs (positive, negative) in which the positive
+    has the higher score, ties counting one half, over the weight of all pairs. Scores are sorted once; a
+    sparse matrix then adds up, for all weightings together, what lies between neighbours of the rarer class.
+
+    Parameters
+    ----------
+    labels : array [records]
+        1 present, 0 absent, NaN unknown (left out).
+    scores : array [records]
+        Any monotone score, such as logits; must be finite where the label is known.
+    weights : array [weightings, records]
+        Non-negative record weights, such as resampling counts.
+
+    Returns
+    -------
+    array [weightings]
+        NaN where the positives or the negatives have no weight.
+
+    Raises
+    ------
+    DataError
+        When shapes disagree, a label is not 1, 0 or NaN, or a score is not finite.
+
+    References
+    ----------
+    Hanley and McNeil (1982), Radiology 143(1).
+    """
+    labels, scores = np.asarray(labels, np.float64), np.asarray(scores, np.float64)
+    weights = np.asarray(weights, np.float64)
+    if labels.ndim != 1 or scores.shape != labels.shape or weights.shape[1:] != labels.shape:
+        raise DataError(
+            f"labels {labels.shape}, scores {scores.shape} and weights {weights.shape} do not fit together",
+            remedy="Expected [records], [records] and [weightings, records]",
+        )
+    if weights.size and not (np.isfinite(weights).all() and weights.min() >= 0):
+        raise DataError("weights must be finite and not negative")
+    return RankedScores(labels, scores).aurocs(blocks(weights.T))
+
+
+class RankedScores:
+    """One sorted set of scores, ready for any number of weightings.
+
+    Parameters
+    ----------
+    labels, scores : array [records]
+        As for :func:`weighted_auroc`.
+    units : int array [records], optional
+        Which row of the weights each record takes (its patient); by default its own.
+    """
+
+    def __init__(
+        self, labels: NDArray[np.float64], scores: NDArray[np.float64], units: NDArray[np.intp] | None = None
+    ) -> None:
+        known = ~np.isnan(labels)
+        if not np.isin(labels[known], (0.0, 1.0)).all():
+            raise DataError("labels must be 1 (present), 0 (absent) or NaN (unknown)")
+        if not np.isfinite(scores[known]).all():
+            raise DataError(
+                f"{int((~np.isfinite(scores[known])).sum())} of {int(known.sum())} scores are not finite",
+                remedy="A network that diverged has no AUROC; look at its history",
+            )
+        rows = np.arange(len(labels)) if units is None else units
+        positive, negative = known & (labels == 1), known & (labels == 0)
+        # The larger class is summed up between the members of the smaller one: fewer rows to work on.
+        self.flipped = int(positive.sum()) > int(negative.sum())
+        few, many = (negative, positive) if self.flipped else (positive, negative)
+        order = np.argsort(scores[few], kind="stable")
+        ranked, self.few_rows, self.many_rows = scores[few][order], rows[few][order], rows[many]
+        self.between = _between(ranked, scores[many], self.many_rows)
+
+    def aurocs(self, weights: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Return the AUROC for each weighting in the :func:`blocks` of [units, weightings]."""
+        return np.concatenate([self._block(block) for block in weights])
+
+    def _block(self, block: NDArray[np.float64]) -> NDArray[np.float64]:
+        result = np.full(block.shape[1], np.nan)
+        if not len(self.few_rows) or not len(self.many_rows):
+            return result
+        # Row i: the weight of the larger class that member i of the smaller one, in rank order, wins over.
+        below = self.between @ block[: self.between.shape[1]]
+        total = below.sum(axis=0)
+        np.cumsum(below, axis=0, out=below)
+        mine = block[self.few_rows]
+        won, pairs = np.einsum("rb,rb->b", mine, below[:-1]), mine.sum(axis=0) * total
+        np.divide(won, pairs, out=result, where=pairs > 0)
+        return 1.0 - result if self.flipped else result
+
+
+def blocks(weights: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Cut weights [units, weightings] into contiguous pieces that fit the processor's cache."""
+    starts = range(0, weights.shape[1], _BLOCK)
+    return [np.ascontiguousarray(weights[:, start : start + _BLOCK]) for start in starts]
+
+
+def _between(ranked: NDArray[np.float64], scores: NDArray[np.float64], rows: NDArray[np.intp]) -> Any:
+    """Return the sparse matrix [len(ranked) + 1, units] whose cumulative sum is what each rank wins over.
+
+    A score enters at the first rank above it, half of it already at the first rank that it ties with; what
+    lies above all ranks goes into the last row.
+    """
+    # scipy is slow to import and not among the core dependencies.
+    from scipy.sparse import csr_array
+
+    ties_from, above = (np.searchsorted(ranked, scores, side=side) for side in ("left", "right"))
+    units = int(rows.max(initial=-1)) + 1
+    shape = (len(ranked) + 1, units)
+    if (ties_from == above).all():
+        return csr_array((np.ones(len(rows)), (above, rows)), shape=shape)
+    where = np.concatenate([ties_from, above])
+    return csr_array((np.full(len(where), 0.5), (where, np.concatenate([rows, rows]))), shape=shape)

@@ -1,0 +1,1 @@
+"""What people read: the evidence as tables, figures and one page."""

@@ -1,0 +1,209 @@
+"""Intervals over patients and seeds: what they cover, what they refuse, what they say."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
+
+from ecgtransfer.errors import DataError
+from ecgtransfer.evidence import PairedRun, SingleRun, paired_difference, single_mean
+
+# Tests are imported one by one (importlib mode), so a helper beside them is found by path.
+sys.path.insert(0, str(Path(__file__).parent))
+from simulated import paired_runs, true_difference
+
+RNG = np.random.default_rng
+
+
+def test_estimate_is_the_mean_over_seeds_of_within_fold_macro_differences() -> None:
+    runs = paired_runs(RNG(0), seeds=5, folds=5, targets=3, positives=60, separation=(1.5, 1.0))
+    expected = [
+        np.mean(
+            [
+                roc_auc_score(r.labels[:, k], r.scores_a[:, k])
+                - roc_auc_score(r.labels[:, k], r.scores_b[:, k])
+                for k in range(3)
+            ]
+        )
+        for r in runs
+    ]
+    found = paired_difference(runs, seed=1)
+    np.testing.assert_allclose(found.per_seed, expected, atol=1e-12)
+    assert found.difference == pytest.approx(np.mean(expected))
+    assert (found.n_seeds, found.n_patients, found.minimum_positives, found.minimum_negatives) == (
+        5,
+        300,
+        60,
+        240,
+    )
+    assert found.low < found.difference < found.high
+
+
+def test_covers_where_seed_noise_dominates_and_the_plain_percentile_does_not() -> None:
+    hits = _coverage(seeds=5, patients=400, positives=100, seed_noise=0.6, patient_share=0.1)
+    assert 0.92 <= hits["interval"] <= 0.995
+    assert hits["percentile"] < 0.89
+
+
+def test_covers_where_patients_dominate_and_seeds_alone_do_not() -> None:
+    hits = _coverage(seeds=10, seed_noise=0.05, patient_share=0.8)
+    assert 0.91 <= hits["interval"] <= 0.985
+    assert hits["seeds only"] < 0.80
+
+
+def test_covers_over_five_folds_with_few_positives_in_each() -> None:
+    hits = _coverage(seeds=5, folds=5, positives=15, seed_noise=0.1, separation=(1.8, 1.4))
+    assert 0.92 <= hits["interval"] <= 1.0
+
+
+def test_a_single_seed_agrees_with_the_delong_variance_and_says_what_it_leaves_out() -> None:
+    [run] = paired_runs(RNG(3), seeds=1, patients=800, positives=300)
+    found = paired_difference([run], resamples=20_000, seed=0)
+    parts = []
+    for value in (1.0, 0.0):
+        mine, other = run.labels[:, 0] == value, run.labels[:, 0] != value
+        a, b = ((s[mine][:, None, 0] > s[other][None, :, 0]).mean(1) for s in (run.scores_a, run.scores_b))
+        parts.append(np.var(a - b, ddof=1) / mine.sum())
+    assert found.patient_sd == pytest.approx(np.sqrt(sum(parts)), rel=0.03)
+    assert found.seed_sd is None
+    assert "over patients only" in found.note
+
+
+def test_records_of_one_patient_are_not_counted_as_independent() -> None:
+    [run] = paired_runs(RNG(4), seeds=1)
+    twice = PairedRun(
+        0,
+        0,
+        *(np.concatenate([part, part]) for part in (run.patient, run.labels, run.scores_a, run.scores_b)),
+    )
+    once, doubled = (paired_difference([r], resamples=4000, seed=0) for r in (run, twice))
+    assert doubled.patient_sd == pytest.approx(once.patient_sd, rel=1e-9)
+    strangers = replace(twice, patient=np.arange(600))
+    assert paired_difference([strangers], resamples=4000, seed=0).patient_sd < 0.8 * once.patient_sd
+
+
+def test_repeating_a_seed_under_new_names_does_not_create_evidence_about_patients() -> None:
+    [run] = paired_runs(RNG(5), seeds=1)
+    copies = [replace(run, seed=s) for s in range(10)]
+    one, ten = paired_difference([run], seed=0), paired_difference(copies, seed=0)
+    assert ten.high - ten.low == pytest.approx(one.high - one.low, rel=1e-6)
+    assert ten.seed_sd == pytest.approx(0, abs=1e-9)
+
+
+def test_swapping_the_arms_mirrors_the_interval() -> None:
+    runs = paired_runs(RNG(6), seeds=3, separation=(1.5, 1.0))
+    swapped = [replace(r, scores_a=r.scores_b, scores_b=r.scores_a) for r in runs]
+    a, b = paired_difference(runs, seed=0), paired_difference(swapped, seed=0)
+    assert (b.difference, b.low, b.high) == pytest.approx((-a.difference, -a.high, -a.low))
+    same = [replace(r, scores_b=r.scores_a) for r in runs]
+    assert paired_difference(same, seed=0).high == pytest.approx(0)
+
+
+def test_the_same_seed_gives_the_same_bits_in_any_order_of_runs() -> None:
+    runs = paired_runs(RNG(7), seeds=4)
+    first, again = paired_difference(runs, seed=3), paired_difference(runs, seed=3)
+    assert first == again
+    backwards = paired_difference(runs[::-1], seed=3)
+    assert backwards.seeds == first.seeds
+    assert backwards.per_seed == first.per_seed
+    assert (backwards.low, backwards.high) == pytest.approx((first.low, first.high))
+
+
+def test_several_pretraining_seeds_widen_the_interval_by_their_own_spread() -> None:
+    base = paired_runs(RNG(8), seeds=5, positives=100)
+    runs = [
+        replace(r, pretraining_seed=u, scores_a=r.scores_a + shift * r.labels)
+        for u, shift in enumerate((-0.5, 0.0, 0.5))
+        for r in base
+    ]
+    crossed = paired_difference(runs, seed=0)
+    merged = paired_difference(base, seed=0)
+    assert (crossed.n_seeds, crossed.n_pretraining_seeds) == (5, 3)
+    assert crossed.high - crossed.low > 1.5 * (merged.high - merged.low)
+    assert "one pre-training" in merged.note
+    assert "one pre-training" not in crossed.note
+    # One pre-training per seed: the spread over seeds already holds it.
+    nested = [replace(r, pretraining_seed=r.seed) for r in base]
+    assert paired_difference(nested, seed=0).high == pytest.approx(merged.high)
+
+
+@pytest.mark.parametrize("positives", [4, 9, 10])
+def test_below_ten_positives_there_is_an_estimate_and_no_interval(positives: int) -> None:
+    found = paired_difference(paired_runs(RNG(9), seeds=5, positives=positives), seed=0)
+    assert found.difference is not None
+    assert (found.low is None) == (found.high is None) == (positives < 10)
+    if positives < 10:
+        assert f"{positives} test patients with" in found.note
+
+
+def test_rare_negatives_count_as_few_too() -> None:
+    runs = paired_runs(RNG(10), seeds=3, patients=60, positives=55)
+    assert paired_difference(runs, seed=0).low is None
+
+
+def test_a_target_that_a_fold_cannot_measure_is_left_out_and_named() -> None:
+    runs = paired_runs(RNG(11), seeds=3, targets=2, positives=50)
+    runs[1].labels[runs[1].labels[:, 1] == 1, 1] = np.nan
+    found = paired_difference(runs, seed=0)
+    assert "target 1 at seed 1" in found.note
+    only = PairedRun(
+        1, 0, runs[1].patient, runs[1].labels[:, :1], runs[1].scores_a[:, :1], runs[1].scores_b[:, :1]
+    )
+    assert found.per_seed[1] == pytest.approx(paired_difference([only], seed=0).difference)
+    runs[1].labels[:, 0] = np.nan
+    nothing = paired_difference(runs, seed=0)
+    assert (nothing.difference, nothing.low, nothing.high) == (None, None, None)
+
+
+def test_one_arm_alone_has_an_interval_within_zero_and_one() -> None:
+    runs = [
+        SingleRun(r.seed, None, r.patient, r.labels, r.scores_a)
+        for r in paired_runs(RNG(12), seeds=5, separation=(4, 4))
+    ]
+    found = single_mean(runs, seed=0)
+    assert 0.5 < found.low < found.difference < found.high <= 1.0
+
+
+def test_patients_may_be_named_by_text() -> None:
+    runs = paired_runs(RNG(13), seeds=3)
+    named = [replace(r, patient=np.array([f"p{i:05d}" for i in r.patient])) for r in runs]
+    assert paired_difference(named, seed=0) == paired_difference(runs, seed=0)
+
+
+def test_runs_that_do_not_fit_together_are_refused() -> None:
+    runs = paired_runs(RNG(14), seeds=2)
+    with pytest.raises(DataError, match="no runs"):
+        paired_difference([], seed=0)
+    with pytest.raises(DataError, match="more than once"):
+        paired_difference([runs[0], runs[0]], seed=0)
+    with pytest.raises(DataError, match="seed 1"):
+        paired_difference([runs[0], replace(runs[1], scores_a=runs[1].scores_a[:-1])], seed=0)
+    runs[0].scores_b[0] = np.inf
+    with pytest.raises(DataError, match="not finite"):
+        paired_difference(runs, seed=0)
+
+
+def _coverage(*, repetitions: int = 200, seed_noise: float, **settings: object) -> dict[str, float]:
+    """Return how often the truth is covered: by the interval, by resampling crossed seeds, by seeds alone."""
+    truth = true_difference(settings.get("separation", (1.5, 1.5)), seed_noise)  # type: ignore[arg-type]
+    hits = {"interval": 0, "percentile": 0, "seeds only": 0}
+    for repetition in range(repetitions):
+        rng = RNG([repetition, 20])
+        runs = paired_runs(rng, seed_noise=seed_noise, **settings)  # type: ignore[arg-type]
+        found = paired_difference(runs, resamples=200, seed=repetition)
+        hits["interval"] += found.low <= truth <= found.high
+        values = np.array(found.per_seed)
+        drawn = rng.integers(0, len(values), (1000, len(values)))
+        seeds = values[drawn].mean(axis=1)
+        # The percentile interval of the crossed bootstrap: seeds drawn again, plus the patients' spread.
+        crossed = seeds + found.patient_sd * rng.normal(size=1000)
+        for name, draws in (("percentile", crossed), ("seeds only", seeds)):
+            low, high = np.quantile(draws, [norm.cdf(-1.96), norm.cdf(1.96)])
+            hits[name] += low <= truth <= high
+    return {name: count / repetitions for name, count in hits.items()}
