@@ -20,7 +20,9 @@ class EcgTransferError(Exception):
         What to do about it, as a sentence without a full stop.
     """
 
-    def __init__(self, what: str, *, where: str | PathLike[str] | None = None, remedy: str | None = None) -> None:
+    def __init__(
+        self, what: str, *, where: str | PathLike[str] | None = None, remedy: str | None = None
+    ) -> None:
         self.what = what
         self.where = None if where is None else str(where)
         self.remedy = remedy

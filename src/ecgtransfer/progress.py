@@ -33,7 +33,9 @@ class Progress:
             return
         self.last = now
         line = f"{self.label}: {done}/{total}" + (f"  {note}" if note else "")
-        print(f"\r\x1b[2K{line}" if self.terminal else line, end="" if self.terminal else "\n", file=sys.stderr)
+        print(
+            f"\r\x1b[2K{line}" if self.terminal else line, end="" if self.terminal else "\n", file=sys.stderr
+        )
         sys.stderr.flush()
         self.drawn = True
 

@@ -1,0 +1,21 @@
+"""The list of commands, in the order in which a user meets them."""
+
+from __future__ import annotations
+
+import typer
+
+from ecgtransfer.cli.compare import compare
+from ecgtransfer.cli.datasets import datasets
+from ecgtransfer.cli.demo import demo
+from ecgtransfer.cli.evaluate import evaluate
+from ecgtransfer.cli.finetune import finetune
+from ecgtransfer.cli.networks import networks
+from ecgtransfer.cli.prepare import prepare
+from ecgtransfer.cli.pretrain import pretrain
+from ecgtransfer.cli.train import train
+
+
+def register(app: typer.Typer) -> None:
+    """Add every command to the application."""
+    for command in (demo, datasets, prepare, networks, pretrain, train, finetune, evaluate, compare):
+        app.command(command.__name__)(command)

@@ -1,0 +1,126 @@
+"""`ecgtransfer compare`: fine-tune or train from scratch? Every arm, size and seed on one store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecgtransfer.cli import options
+from ecgtransfer.errors import ConfigError
+
+
+def compare(
+    store: Annotated[Path, typer.Argument(help="The downstream store: the recordings you care for.")],
+    out: options.Out,
+    upstream: Annotated[
+        list[Path],
+        typer.Option("--from", help="An upstream store to pre-train on, or a model folder per network."),
+    ],
+    networks: Annotated[
+        str, typer.Option("--network", help="One or more, separated by commas.")
+    ] = "resnet1d18",
+    task: options.Task = None,
+    upstream_task: Annotated[
+        str | None, typer.Option("--upstream-task", help="Task of the upstream store.")
+    ] = None,
+    arms: Annotated[
+        str, typer.Option("--arms", help="Separated by commas.")
+    ] = "scratch,full,linear-probe,frozen-random",
+    sizes: Annotated[
+        str, typer.Option("--sizes", help="Labels to use, validation included; 'all' for the whole pool.")
+    ] = "50,100,200,all",
+    seeds: Annotated[
+        int, typer.Option("--seeds", help="Paired seeds, each with its own test fold and subset.")
+    ] = 10,
+    tuning_seeds: Annotated[
+        int, typer.Option("--tuning-seeds", help="Seeds beside those that choose the learning rates.")
+    ] = 2,
+    rates: Annotated[
+        str, typer.Option("--rates", help="Learning rates that every arm may choose from.")
+    ] = "0.0003,0.001,0.003",
+    updates: options.Updates = 400,
+    batch_size: options.BatchSize = 32,
+    pretrain_updates: Annotated[
+        int, typer.Option("--pretrain-updates", help="Budget of the pre-training.")
+    ] = 3000,
+    pretrain_batch_size: Annotated[int, typer.Option("--pretrain-batch-size")] = 64,
+    pretrain_rate: Annotated[float, typer.Option("--pretrain-rate")] = 1e-3,
+    study_seed: options.StudySeed = 0,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Local processes; 0 takes one per core.")
+    ] = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Compare fine-tuning with training from scratch: paired seeds, intervals, a table and a page.
+
+    Started again with the same folder and settings it goes on where it stopped.
+    """
+    from ecgtransfer.comparison import Pretraining
+    from ecgtransfer.comparison import compare as run_comparison
+    from ecgtransfer.datasets.store import Store
+    from ecgtransfer.study.plan import Comparison
+
+    asked = options.settings(
+        options.ComparisonSettings,
+        networks=networks,
+        arms=arms,
+        sizes=sizes,
+        seeds=seeds,
+        tuning_seeds=tuning_seeds,
+        rates=rates,
+    )
+    budget = options.settings(options.BudgetSettings, updates=updates, batch_size=batch_size)
+    upstream_budget = options.settings(
+        options.BudgetSettings, updates=pretrain_updates, batch_size=pretrain_batch_size
+    )
+    downstream = Store.open(store, verify=False)
+    models = [path for path in upstream if options.is_model(path)]
+    stores = [path for path in upstream if path not in models]
+    if len(stores) > 1:
+        raise ConfigError(
+            f"{len(stores)} upstream stores", where="--from", remedy="Give one store; compare them one by one"
+        )
+    pretraining = None
+    if stores:
+        opened = Store.open(stores[0], verify=False)
+        pretraining = Pretraining(
+            store=stores[0],
+            task=options.choose_task(opened, upstream_task),
+            # An upstream has many validation records: looking half as often costs little choice.
+            budget=upstream_budget.budget(flip=opened.info.polarity_uncertain, validations=10),
+            learning_rate=pretrain_rate,
+        )
+    findings = run_comparison(
+        Comparison(
+            networks=asked.networks,
+            arms=asked.arms,
+            task=options.choose_task(downstream, task),
+            sizes=asked.sizes,
+            seeds=asked.seeds,
+            tuning_seeds=asked.tuning_seeds,
+            rates=asked.rates,
+            budget=budget.budget(flip=downstream.info.polarity_uncertain),
+            study_seed=study_seed,
+        ),
+        store,
+        out,
+        models=models,
+        pretraining=pretraining,
+        workers=options.threads_or_all(workers),
+        quiet=quiet,
+    )
+    if json:
+        options.print_json(findings)
+    else:
+        from rich.console import Console
+
+        from ecgtransfer.report.tables import comparison_table
+
+        console = Console()
+        for table in comparison_table(findings):
+            console.print(table)
+        console.print(findings["sentence"], highlight=False)
+        console.print(f"Report: {out / 'report.html'}", highlight=False, soft_wrap=True)

@@ -1,0 +1,71 @@
+"""The command `ecgtransfer`: commands are listed here and imported when they run, so that --help is fast."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+
+import typer
+
+from ecgtransfer import __version__
+from ecgtransfer.cli import commands
+from ecgtransfer.errors import EcgTransferError
+
+app = typer.Typer(
+    name="ecgtransfer",
+    help="Fine-tune a pre-trained ECG network or train from scratch? A fair comparison, and the model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+commands.register(app)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: bool = typer.Option(False, "--version", help="Print the version and leave.", is_eager=True),
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line: exit 0, 2 with one paragraph for what the user can mend, 1 for a bug."""
+    try:
+        app()
+    except EcgTransferError as error:
+        _say(str(error))
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if missing.split(".")[0] == "ecgtransfer" or find_spec(missing.split(".")[0]) is not None:
+            raise
+        _say(
+            f"this command needs the package '{missing}', which is not installed. "
+            "Install it with: pip install 'ecgtransfer[train]'"
+        )
+    except KeyboardInterrupt:
+        print(
+            "\nStopped. What was finished is on disk; the same command goes on from there.", file=sys.stderr
+        )
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): no error, and nothing left to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        # Disk full, no permission, not a folder: the user's to mend, and Python's words name the path.
+        where = f" ({error.filename})" if error.filename else ""
+        _say(
+            f"{error.strerror or error}{where}. Check that the path exists, may be written, and has space left"
+        )
+
+
+def _say(message: str) -> None:
+    """Print one paragraph on stderr and leave with 2."""
+    print(
+        f"ecgtransfer: {message}." if message[-1:] not in ".?!" else f"ecgtransfer: {message}",
+        file=sys.stderr,
+    )
+    sys.exit(2)

@@ -1,0 +1,184 @@
+"""Options that several commands share, and the checks that turn their text into values."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+
+from ecgtransfer.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from ecgtransfer.datasets.store import Store
+    from ecgtransfer.study.plan import Budget
+
+Out = Annotated[Path, typer.Option("-o", "--out", help="Where the result goes; must not hold another one.")]
+Task = Annotated[
+    str | None, typer.Option("--task", help="Task of the store; not needed where there is only one.")
+]
+Network = Annotated[str, typer.Option("--network", help="See `ecgtransfer networks`.")]
+Labels = Annotated[
+    str,
+    typer.Option("--n", help="Labels to use, validation included; 'all' for every one beside the test part."),
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Names the test fold, subset, order and weights.")]
+StudySeed = Annotated[int, typer.Option("--study-seed", min=0, help="Another one is another study.")]
+Updates = Annotated[int, typer.Option("--updates", help="Budget of a training, in optimiser steps.")]
+BatchSize = Annotated[int, typer.Option("--batch-size", help="Records per update.")]
+Rate = Annotated[float, typer.Option("--learning-rate", help="Peak learning rate of AdamW.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result on stdout as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+Threads = Annotated[
+    int,
+    typer.Option(
+        "--threads", min=0, help="Threads of a training; 0 takes all. Part of the result's identity."
+    ),
+]
+Flip = Annotated[
+    bool | None,
+    typer.Option(
+        "--flip/--no-flip",
+        help="Turn half of the training records upside down. Default: only where the store says that its "
+        "polarity is uncertain.",
+    ),
+]
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+class BudgetSettings(BaseModel):
+    """What the budget options have to satisfy."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    updates: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+
+    def budget(self, *, flip: bool = False, validations: int = 20) -> Budget:
+        """Return the budget with the package's defaults for everything that no option sets."""
+        from ecgtransfer.study.plan import Budget
+        from ecgtransfer.training import Augmentation
+
+        return Budget(
+            updates=self.updates,
+            batch_size=self.batch_size,
+            validations=validations,
+            augment=Augmentation(polarity_flip=flip),
+        )
+
+
+class ComparisonSettings(BaseModel):
+    """What the options of `compare` have to satisfy."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    networks: tuple[str, ...] = Field(min_length=1)
+    arms: tuple[str, ...] = Field(min_length=1)
+    sizes: tuple[int | None, ...] = Field(min_length=1)
+    seeds: int = Field(ge=1, le=10_000)
+    tuning_seeds: int = Field(ge=0, le=1_000)
+    rates: tuple[float, ...] = Field(min_length=1)
+
+    @field_validator("networks", "arms", "sizes", "rates", mode="before")
+    @classmethod
+    def _split(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, str):
+            return value
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        return [None if part == "all" else part for part in parts] if info.field_name == "sizes" else parts
+
+    @field_validator("sizes")
+    @classmethod
+    def _large_enough(cls, value: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        for n in value:
+            if n is not None and n < 10:
+                raise ValueError(f"{n} is too few labels to train and validate on; the least is 10")
+        return value
+
+    @field_validator("rates")
+    @classmethod
+    def _positive(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if min(value) <= 0:
+            raise ValueError("a learning rate must be above 0")
+        return value
+
+
+def settings(kind: type[Settings], **values: Any) -> Settings:
+    """Check options; the first that does not fit becomes one clear sentence."""
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "options"
+        message = str(first["msg"]).removeprefix("Value error, ")
+        raise ConfigError(f"{first['input']!r} does not fit: {message}", where=option) from None
+
+
+def labels(text: str) -> int | None:
+    """Turn ``--n`` into a number of labels, or None for all."""
+    if text == "all":
+        return None
+    if not text.isdecimal() or int(text) < 10:
+        raise ConfigError(
+            f"'{text}' is not a number of labels", where="--n", remedy="Give at least 10, or 'all'"
+        )
+    return int(text)
+
+
+def choose_task(store: Store, task: str | None) -> str:
+    """Return the task that was asked for, or the only one the store has."""
+    if task is not None:
+        return store.task(task).name
+    known = list(store.info.tasks)
+    if len(known) == 1:
+        return known[0]
+    raise ConfigError(
+        f"the store has {len(known)} tasks",
+        where=store.path,
+        remedy=f"Choose one with --task: {', '.join(known)}",
+    )
+
+
+def threads_or_all(threads: int) -> int:
+    """Return the number of threads, all of the machine's for 0."""
+    return threads or cores()
+
+
+def cores() -> int:
+    """Return the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def is_model(path: Path) -> bool:
+    """Tell a model folder from a store; neither is an error that names both."""
+    if (path / "card.json").is_file():
+        return True
+    if (path / "dataset.json").is_file():
+        return False
+    what = "is neither a model folder nor a store" if path.exists() else "does not exist"
+    raise ConfigError(what, where=path, remedy="Give a folder made by `pretrain` or `prepare`")
+
+
+def one_of(name: str, known: Iterable[str], what: str) -> str:
+    """Return ``name`` if it is known; else say which is nearest."""
+    known = list(known)
+    if name not in known:
+        raise ConfigError(f"unknown {what} '{name}'", remedy=nearest(name, known))
+    return name
+
+
+def print_json(value: Any) -> None:
+    """Print the result, and nothing else, on stdout."""
+    json.dump(value, sys.stdout, indent=1, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def note(text: str) -> None:
+    """Say something on stderr that is not the result."""
+    print(text, file=sys.stderr)

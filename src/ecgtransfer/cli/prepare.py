@@ -1,0 +1,58 @@
+"""`ecgtransfer prepare`: raw files to a store."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecgtransfer.cli import options
+
+
+def prepare(
+    source: Annotated[str, typer.Argument(help="See `ecgtransfer datasets`; `folder` for your own files.")],
+    path: Annotated[Path, typer.Argument(help="The folder, or the archive as downloaded.")],
+    out: options.Out,
+    rate: Annotated[float, typer.Option("--rate", help="Sampling rate of the store in Hz.")] = 100.0,
+    seconds: Annotated[float, typer.Option("--seconds", help="Length of a window.")] = 10.0,
+    leads: Annotated[
+        str | None, typer.Option("--leads", help="Separated by commas; default: all of the source.")
+    ] = None,
+    length: Annotated[
+        str,
+        typer.Option(
+            "--length", help="cover: windows that cover longer records; first: the first --seconds only."
+        ),
+    ] = "cover",
+    table: Annotated[
+        Path | None, typer.Option("--table", help="CSV of your own labels (source `folder`).")
+    ] = None,
+    recipe: Annotated[str, typer.Option("--recipe", help="How signals are treated.")] = "default",
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0 takes one per core.")] = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Turn recordings into a store; killed and started again it goes on where it stopped."""
+    from ecgtransfer.datasets.prepare import prepare as run_prepare
+
+    summary = run_prepare(
+        source,
+        path,
+        out,
+        rate=rate,
+        seconds=seconds,
+        leads=None if leads is None else tuple(part.strip() for part in leads.split(",") if part.strip()),
+        length="first" if options.one_of(length, ("cover", "first"), "length") == "first" else "cover",
+        table=table,
+        recipe=recipe,
+        workers=options.threads_or_all(workers),
+        quiet=quiet,
+    )
+    if json:
+        options.print_json({**dataclasses.asdict(summary), "path": str(summary.path)})
+        return
+    print(f"{summary.path}: {summary.sentence()}, {summary.seconds:.1f} s")
+    for note in summary.notes:
+        print(f"- {note}")

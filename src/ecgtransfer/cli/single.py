@@ -1,0 +1,85 @@
+"""What `pretrain`, `train` and `finetune` share: one RunSpec, the one runner, one short table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ecgtransfer.cli import options
+from ecgtransfer.errors import ConfigError
+from ecgtransfer.progress import Progress
+
+
+def run_single(
+    path: Path,
+    out: Path,
+    *,
+    network: str,
+    arm: str,
+    task: str | None,
+    n: int | None,
+    model: Path | None,
+    updates: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    study_seed: int,
+    flip: bool | None,
+    threads: int,
+    json: bool,
+    quiet: bool,
+) -> None:
+    """Plan one run, carry it out into ``out``, and print what came of it."""
+    from ecgtransfer.datasets.store import Store
+    from ecgtransfer.files import hash_file
+    from ecgtransfer.study.plan import single_spec
+    from ecgtransfer.study.run import Sources, run
+
+    checked = options.settings(options.BudgetSettings, updates=updates, batch_size=batch_size)
+    if learning_rate <= 0:
+        raise ConfigError(f"{learning_rate:g} is not a learning rate", where="--learning-rate")
+    store = Store.open(path)
+    upstream = None if model is None else f"model:{hash_file(model / 'model.safetensors')}"
+    spec = single_spec(
+        store,
+        network=network,
+        arm=arm,
+        task=options.choose_task(store, task),
+        upstream=upstream,
+        n=n,
+        seed=seed,
+        study_seed=study_seed,
+        learning_rate=learning_rate,
+        budget=checked.budget(flip=store.info.polarity_uncertain if flip is None else flip),
+        threads=options.threads_or_all(threads),
+    )
+    upstreams = {} if model is None or upstream is None else {upstream: model}
+    progress = Progress(f"{network} {arm}", quiet=quiet)
+    content = run(spec, out, Sources({store.fingerprint: store.path}, upstreams), progress=progress)
+    progress.finish()
+    if json:
+        options.print_json(content)
+    else:
+        _print(content, out)
+
+
+def _print(content: dict[str, Any], out: Path) -> None:
+    from rich.console import Console
+
+    from ecgtransfer.report.tables import result_table
+
+    console = Console()
+    console.print(result_table(content["result"]))
+    counts, measured = content["result"]["records"], content["measured"]
+    if "load" in content["result"]:
+        load = content["result"]["load"]
+        console.print(
+            f"Loaded: {load['matched']} tensors matched, {len(load['reinitialised'])} re-initialised, "
+            f"{len(load['unexpected'])} unexpected."
+        )
+    speed = f", {measured['records_per_second']:.0f} records/s" if "records_per_second" in measured else ""
+    console.print(
+        f"{counts['train']} records trained on, {counts['validation']} chose the weights, {counts['test']} "
+        f"tested ({content['result']['split']}); {measured['seconds']:.0f} s{speed}."
+    )
+    console.print(f"Model: {out}", highlight=False, soft_wrap=True)

@@ -1,0 +1,318 @@
+"""The main job, told in one file: pre-train → choose rates → run every arm → what the runs say."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ecgtransfer.datasets.store import Store
+from ecgtransfer.errors import ConfigError, StudyError
+from ecgtransfer.files import hash_file, write_json
+from ecgtransfer.networks import read_card
+from ecgtransfer.report.html import write_report
+from ecgtransfer.report.summary import Upstream, summarise
+from ecgtransfer.study.executors import execute
+from ecgtransfer.study.ledger import Ledger, read_result
+from ecgtransfer.study.plan import (
+    Budget,
+    Comparison,
+    MacroSet,
+    RunSpec,
+    check_sizes,
+    choose_rate,
+    evidence_specs,
+    macro_set,
+    single_spec,
+    tuning_specs,
+)
+from ecgtransfer.study.run import Sources
+from ecgtransfer.transfer import get_arm
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """An upstream store, and how the study pre-trains on it.
+
+    Attributes
+    ----------
+    store : Path
+    task : str
+    budget : Budget
+    learning_rate : float
+    seed : int
+    """
+
+    store: Path
+    task: str
+    budget: Budget
+    learning_rate: float = 1e-3
+    seed: int = 0
+
+
+def compare(
+    comparison: Comparison,
+    downstream: Path,
+    out: Path,
+    *,
+    models: Sequence[Path] = (),
+    pretraining: Pretraining | None = None,
+    workers: int = 1,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Compare fine-tuning with training from scratch on a store; what is in ``out`` already is not repeated.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Networks, arms, sizes, seeds, rates and the budget.
+    downstream : Path
+        The store that the user cares for.
+    out : Path
+        The study's folder: ``plan.json``, ``runs/``, ``evidence.json`` and ``report.html``.
+    models : sequence of Path
+        Pre-trained model folders, one per network at most.
+    pretraining : Pretraining, optional
+        Pre-trains every network that no model was given for, as runs of this study.
+    workers : int
+        Local processes.
+
+    Returns
+    -------
+    dict
+        The content of ``evidence.json``.
+
+    Raises
+    ------
+    ConfigError
+        A task, size or arm does not fit the store, or a pre-trained arm has nothing to start from.
+    StudyError
+        ``out`` holds another study.
+    """
+    store = Store.open(downstream)
+    macro = macro_set(store, comparison.task, study_seed=comparison.study_seed, seeds=range(comparison.seeds))
+    check_sizes(comparison, store)
+    ledger = Ledger(out)
+    starts = _find_starts(comparison, models, pretraining, store, ledger)
+    _write_plan(comparison, store, macro, starts, out)
+    if starts.pretrainings:
+        label = f"pre-training on {starts.pretrainings[0].name}"
+        runs = [made.spec for made in starts.pretrainings]
+        execute(
+            runs,
+            ledger,
+            starts.sources,
+            label=label,
+            workers=workers,
+            keep_models=True,
+            quiet=quiet,
+        )
+
+    sources, upstreams = starts.sources, starts.names
+    candidates = tuning_specs(comparison, store, macro, upstreams)
+    tuning_runs = [spec for specs in candidates.values() for spec in specs]
+    execute(tuning_runs, ledger, sources, label="choosing rates", workers=workers, quiet=quiet)
+    rates, losses = _choose(comparison, candidates, ledger)
+
+    specs = evidence_specs(comparison, store, macro, upstreams, rates)
+    execute(specs, ledger, sources, label="evidence", workers=workers, quiet=quiet)
+    findings = summarise(
+        comparison,
+        store,
+        macro,
+        specs,
+        ledger,
+        upstreams={**starts.told, **{m.network: _tell(m, ledger) for m in starts.pretrainings}},
+        rates=rates,
+        tuning=losses,
+        tuning_runs=len(tuning_runs),
+    )
+    write_json(out / "evidence.json", findings)
+    write_report(findings, out / "report.html")
+    return findings
+
+
+@dataclass(frozen=True)
+class _Made:
+    """An encoder that this study pre-trains itself."""
+
+    network: str
+    name: str
+    task: str
+    spec: RunSpec
+
+
+@dataclass(frozen=True)
+class _Starts:
+    """What the pre-trained arms start from: known by content before anything is trained."""
+
+    names: dict[str, str]
+    sources: Sources
+    told: dict[str, Upstream]
+    pretrainings: tuple[_Made, ...]
+
+
+def _find_starts(
+    comparison: Comparison,
+    models: Sequence[Path],
+    pretraining: Pretraining | None,
+    store: Store,
+    ledger: Ledger,
+) -> _Starts:
+    names: dict[str, str] = {}
+    folders: dict[str, Path] = {}
+    told: dict[str, Upstream] = {}
+    stores = {store.fingerprint: store.path}
+    for folder in models:
+        network, upstream = _given(folder, comparison, store)
+        if network in names:
+            raise ConfigError(f"two models of {network} were given", where=folder, remedy="Give one of them")
+        names[network] = f"model:{hash_file(folder / 'model.safetensors')}"
+        folders[names[network]] = folder
+        told[network] = upstream
+    needed = [name for name in comparison.arms if get_arm(name).start == "pretrained"]
+    missing = [network for network in comparison.networks if network not in names] if needed else []
+    made: list[_Made] = []
+    if missing and pretraining is None:
+        raise ConfigError(
+            f"arm '{needed[0]}' needs a pre-trained {missing[0]} and none was given",
+            remedy="Give --from a model folder or an upstream store",
+        )
+    if missing and pretraining is not None:
+        upstream_store = Store.open(pretraining.store)
+        _check_fit(upstream_store, store)
+        stores[upstream_store.fingerprint] = upstream_store.path
+        for network in missing:
+            spec = _pretraining_spec(comparison, pretraining, upstream_store, network)
+            names[network] = f"run:{spec.id}"
+            folders[names[network]] = ledger.folder(spec.id)
+            made.append(_Made(network, upstream_store.info.name, pretraining.task, spec))
+    return _Starts(names, Sources(stores, folders), told, tuple(made))
+
+
+def _given(folder: Path, comparison: Comparison, store: Store) -> tuple[str, Upstream]:
+    """Return the network of a model folder and what is known of its upstream."""
+    card = read_card(folder)
+    network = str(card["network"])
+    if network not in comparison.networks:
+        raise ConfigError(
+            f"the model is a {network}, which the comparison does not name",
+            where=folder,
+            remedy=f"Give --network {network}, or a model of {', '.join(comparison.networks)}",
+        )
+    data = card.get("data", {})
+    if data.get("fingerprint") == store.fingerprint:
+        raise ConfigError(
+            "the model was pre-trained on this very store",
+            where=folder,
+            remedy="On its own data it has seen the test parts: choose another upstream",
+        )
+    counts = data.get("records", {})
+    return network, Upstream(
+        name=str(data.get("name", folder.name)),
+        task=str(card.get("task", "unknown")),
+        records=int(counts.get("train", 0)) + int(counts.get("validation", 0)),
+        seconds=None,
+        score=(card.get("score") or {}).get("auroc"),
+    )
+
+
+def _tell(made: _Made, ledger: Ledger) -> Upstream:
+    done = read_result(ledger.folder(made.spec.id), made.spec)
+    counts = done["result"]["records"]
+    return Upstream(
+        name=made.name,
+        task=made.task,
+        records=counts["train"] + counts["validation"],
+        seconds=done["measured"]["seconds"],
+        score=done["result"]["test"]["macro"]["auroc"],
+    )
+
+
+def _pretraining_spec(
+    comparison: Comparison, pretraining: Pretraining, upstream: Store, network: str
+) -> RunSpec:
+    return single_spec(
+        upstream,
+        network=network,
+        arm="scratch",
+        task=pretraining.task,
+        upstream=None,
+        n=None,
+        seed=pretraining.seed,
+        study_seed=comparison.study_seed,
+        learning_rate=pretraining.learning_rate,
+        budget=pretraining.budget,
+        threads=comparison.threads,
+    )
+
+
+def _check_fit(upstream: Store, downstream: Store) -> None:
+    """Say before any training that the encoder would not fit, or has seen what it is tested on."""
+    if upstream.fingerprint == downstream.fingerprint:
+        raise ConfigError("upstream and downstream are the same store", where=upstream.path)
+    ours, theirs = upstream.info, downstream.info
+    if ours.leads != theirs.leads:
+        raise ConfigError(
+            f"the upstream has leads {' '.join(ours.leads)} and the downstream {' '.join(theirs.leads)}",
+            where=upstream.path,
+            remedy="Prepare both with the same --leads",
+        )
+    if ours.sampling_rate != theirs.sampling_rate or ours.n_samples != theirs.n_samples:
+        raise ConfigError(
+            f"the upstream has windows of {ours.n_samples} samples at {ours.sampling_rate:g} Hz, the "
+            f"downstream of {theirs.n_samples} at {theirs.sampling_rate:g} Hz",
+            where=upstream.path,
+            remedy="Prepare both with the same --rate and --seconds",
+        )
+
+
+def _choose(
+    comparison: Comparison,
+    candidates: dict[tuple[str, str, int | None, float], list[RunSpec]],
+    ledger: Ledger,
+) -> tuple[dict[tuple[str, str, int | None], float], dict[tuple[str, str, int | None, float], float]]:
+    """Return the rate of each network × arm × size, and the mean validation loss of every candidate."""
+    trained = [arm for arm in comparison.arms if get_arm(arm).moves == "everything"]
+    cells = [(net, arm, n) for net in comparison.networks for arm in trained for n in comparison.sizes]
+    if not candidates:
+        return dict.fromkeys(cells, comparison.rates[0]), {}
+    found = {key: [_loss(ledger, spec) for spec in specs] for key, specs in candidates.items()}
+    rates = {cell: choose_rate({rate: found[(*cell, rate)] for rate in comparison.rates}) for cell in cells}
+    return rates, {key: sum(values) / len(values) for key, values in found.items()}
+
+
+def _loss(ledger: Ledger, spec: RunSpec) -> float:
+    loss = ledger.result(spec)["validation_loss"]
+    return float("inf") if loss is None else float(loss)
+
+
+def _write_plan(
+    comparison: Comparison,
+    store: Store,
+    macro: MacroSet,
+    starts: _Starts,
+    out: Path,
+) -> None:
+    """Write what was asked before any test part is opened; another question in the same folder is refused."""
+    plan = {
+        "comparison": dataclasses.asdict(comparison),
+        "downstream": {"name": store.info.name, "fingerprint": store.fingerprint},
+        "upstreams": starts.names,
+        "macro_targets": list(macro.targets),
+        "left_out": [list(pair) for pair in macro.left_out],
+    }
+    described = json.loads(json.dumps(plan))
+    path = out / "plan.json"
+    if path.exists():
+        if json.loads(path.read_text(encoding="utf-8")) != described:
+            raise StudyError(
+                "the folder holds a study with other settings",
+                where=out,
+                remedy="Choose another folder with -o; the finished runs of that one are not mixed into this",
+            )
+        return
+    write_json(path, described)
