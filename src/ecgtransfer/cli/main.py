@@ -57,9 +57,7 @@ def main() -> None:
     except OSError as error:
         # Disk full, no permission, not a folder: the user's to mend, and Python's words name the path.
         where = f" ({error.filename})" if error.filename else ""
-        _say(
-            f"{error.strerror or error}{where}. Check that the path exists, may be written, and has space left"
-        )
+        _say(f"{error.strerror or error}{where}. Check that it is there, writable, and has space left")
 
 
 def _say(message: str) -> None:

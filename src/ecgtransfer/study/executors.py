@@ -50,6 +50,7 @@ def execute(
             inner = Progress(f"{label} {done + 1}/{len(left)} ({describe(spec)})", quiet=quiet)
             run(spec, ledger.folder(spec.id), sources, keep_model=keep_models, progress=inner)
             inner.finish()
+            progress.update(done + 1, len(left), describe(spec))
     else:
         _execute_in_processes(left, ledger, sources, workers, keep_models, progress)
     progress.finish(f"{label}: {len(left)} runs done{skipped}")
