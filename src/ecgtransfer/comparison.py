@@ -11,10 +11,11 @@ from typing import Any
 
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError, StudyError
-from ecgtransfer.files import hash_file, write_json
+from ecgtransfer.files import hash_file, write_json, write_text
 from ecgtransfer.networks import read_card
 from ecgtransfer.report.html import write_report
 from ecgtransfer.report.summary import Upstream, summarise
+from ecgtransfer.report.tables import markdown
 from ecgtransfer.study.executors import execute
 from ecgtransfer.study.ledger import Ledger, read_result
 from ecgtransfer.study.plan import (
@@ -72,7 +73,7 @@ def compare(
     downstream : Path
         The store that the user cares for.
     out : Path
-        The study's folder: ``plan.json``, ``runs/``, ``evidence.json`` and ``report.html``.
+        The study's folder: ``plan.json``, ``runs/``, ``evidence.json``, ``report.html``, ``report.md``.
     models : sequence of Path
         Pre-trained model folders, one per network at most.
     pretraining : Pretraining, optional
@@ -131,6 +132,7 @@ def compare(
         tuning_runs=len(tuning_runs),
     )
     write_json(out / "evidence.json", findings)
+    write_text(out / "report.md", markdown(findings))
     write_report(findings, out / "report.html")
     return findings
 

@@ -58,13 +58,14 @@ def compare(
 
     Started again with the same folder and settings it goes on where it stopped.
     """
+    from ecgtransfer.cli import settings
     from ecgtransfer.comparison import Pretraining
     from ecgtransfer.comparison import compare as run_comparison
     from ecgtransfer.datasets.store import Store
     from ecgtransfer.study.plan import Comparison
 
-    asked = options.settings(
-        options.ComparisonSettings,
+    asked = settings.check(
+        settings.ComparisonSettings,
         networks=networks,
         arms=arms,
         sizes=sizes,
@@ -72,9 +73,9 @@ def compare(
         tuning_seeds=tuning_seeds,
         rates=rates,
     )
-    budget = options.settings(options.BudgetSettings, updates=updates, batch_size=batch_size)
-    upstream_budget = options.settings(
-        options.BudgetSettings, updates=pretrain_updates, batch_size=pretrain_batch_size
+    budget = settings.check(settings.BudgetSettings, updates=updates, batch_size=batch_size)
+    upstream_budget = settings.check(
+        settings.BudgetSettings, updates=pretrain_updates, batch_size=pretrain_batch_size
     )
     downstream = Store.open(store, verify=False)
     models = [path for path in upstream if options.is_model(path)]

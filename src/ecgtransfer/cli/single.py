@@ -30,12 +30,13 @@ def run_single(
     quiet: bool,
 ) -> None:
     """Plan one run, carry it out into ``out``, and print what came of it."""
+    from ecgtransfer.cli import settings
     from ecgtransfer.datasets.store import Store
     from ecgtransfer.files import hash_file
     from ecgtransfer.study.plan import single_spec
     from ecgtransfer.study.run import Sources, run
 
-    checked = options.settings(options.BudgetSettings, updates=updates, batch_size=batch_size)
+    checked = settings.check(settings.BudgetSettings, updates=updates, batch_size=batch_size)
     if learning_rate <= 0:
         raise ConfigError(f"{learning_rate:g} is not a learning rate", where="--learning-rate")
     store = Store.open(path)
