@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ecgtransfer.networks import build, load_model
     from ecgtransfer.signals import Record, read
     from ecgtransfer.study.evaluation import evaluate_model
-    from ecgtransfer.study.plan import Budget, Comparison
+    from ecgtransfer.study.plan import Comparison
+    from ecgtransfer.study.spec import Budget
 
 __all__ = [
     "Budget",
@@ -34,7 +35,7 @@ __all__ = [
 
 # Imported when first asked for, so that `import ecgtransfer` loads neither pandas nor torch.
 _HOMES = {
-    "Budget": "ecgtransfer.study.plan",
+    "Budget": "ecgtransfer.study.spec",
     "Comparison": "ecgtransfer.study.plan",
     "EcgTransferError": "ecgtransfer.errors",
     "Pretraining": "ecgtransfer.comparison",

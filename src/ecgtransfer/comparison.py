@@ -1,4 +1,4 @@
-"""The main job, told in one file: pre-train → choose rates → run every arm → what the runs say."""
+"""The main job, told in one file: pre-train → run every arm → what the runs say."""
 
 from __future__ import annotations
 
@@ -12,26 +12,23 @@ from typing import Any
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError, StudyError
 from ecgtransfer.files import hash_file, write_json, write_text
-from ecgtransfer.networks import read_card
+from ecgtransfer.networks import build, load_encoder, read_card
 from ecgtransfer.report.html import write_report
 from ecgtransfer.report.summary import Upstream, summarise
 from ecgtransfer.report.tables import markdown
 from ecgtransfer.study.executors import execute
 from ecgtransfer.study.ledger import Ledger, read_result
 from ecgtransfer.study.plan import (
-    Budget,
     Comparison,
     MacroSet,
-    RunSpec,
     check_sizes,
-    choose_rate,
-    evidence_specs,
+    comparison_specs,
     macro_set,
     single_spec,
-    tuning_specs,
 )
-from ecgtransfer.study.run import Sources
-from ecgtransfer.transfer import get_arm
+from ecgtransfer.study.run import Locations
+from ecgtransfer.study.spec import Budget, RunSpec
+from ecgtransfer.transfer import PRETRAIN, get_arm
 
 
 @dataclass(frozen=True)
@@ -105,32 +102,17 @@ def compare(
         execute(
             runs,
             ledger,
-            starts.sources,
+            starts.locations,
             label=label,
             workers=workers,
             keep_models=True,
             quiet=quiet,
         )
 
-    sources, upstreams = starts.sources, starts.names
-    candidates = tuning_specs(comparison, store, macro, upstreams)
-    tuning_runs = [spec for specs in candidates.values() for spec in specs]
-    execute(tuning_runs, ledger, sources, label="choosing rates", workers=workers, quiet=quiet)
-    rates, losses = _choose(comparison, candidates, ledger)
-
-    specs = evidence_specs(comparison, store, macro, upstreams, rates)
-    execute(specs, ledger, sources, label="evidence", workers=workers, quiet=quiet)
-    findings = summarise(
-        comparison,
-        store,
-        macro,
-        specs,
-        ledger,
-        upstreams={**starts.told, **{m.network: _tell(m, ledger) for m in starts.pretrainings}},
-        rates=rates,
-        tuning=losses,
-        tuning_runs=len(tuning_runs),
-    )
+    specs = comparison_specs(comparison, store, macro, starts.names)
+    execute(specs, ledger, starts.locations, label="runs", workers=workers, quiet=quiet)
+    told = {**starts.told, **{made.network: _tell(made, ledger) for made in starts.pretrainings}}
+    findings = summarise(comparison, store, macro, specs, ledger, upstreams=told)
     write_json(out / "evidence.json", findings)
     write_text(out / "report.md", markdown(findings))
     write_report(findings, out / "report.html")
@@ -152,7 +134,7 @@ class _Starts:
     """What the pre-trained arms start from: known by content before anything is trained."""
 
     names: dict[str, str]
-    sources: Sources
+    locations: Locations
     told: dict[str, Upstream]
     pretrainings: tuple[_Made, ...]
 
@@ -192,7 +174,7 @@ def _find_starts(
             names[network] = f"run:{spec.id}"
             folders[names[network]] = ledger.folder(spec.id)
             made.append(_Made(network, upstream_store.info.name, pretraining.task, spec))
-    return _Starts(names, Sources(stores, folders), told, tuple(made))
+    return _Starts(names, Locations(stores, folders), told, tuple(made))
 
 
 def _given(folder: Path, comparison: Comparison, store: Store) -> tuple[str, Upstream]:
@@ -205,20 +187,28 @@ def _given(folder: Path, comparison: Comparison, store: Store) -> tuple[str, Ups
             where=folder,
             remedy=f"Give --network {network}, or a model of {', '.join(comparison.networks)}",
         )
-    data = card.get("data", {})
-    if data.get("fingerprint") == store.fingerprint:
+    own = card["data"][0]
+    if store.fingerprint in [data["fingerprint"] for data in card["data"]]:
         raise ConfigError(
             "the model was pre-trained on this very store",
             where=folder,
             remedy="On its own data it has seen the test parts: choose another upstream",
         )
-    counts = data.get("records", {})
+    # Filled once and thrown away: a model that does not fit is refused before anything is trained.
+    trial = build(
+        network,
+        n_leads=len(store.info.leads),
+        n_outputs=1,
+        n_samples=store.info.n_samples,
+        sampling_rate=store.info.sampling_rate,
+    )
+    load_encoder(trial, folder, leads=store.info.leads)
     return network, Upstream(
-        name=str(data.get("name", folder.name)),
-        task=str(card.get("task", "unknown")),
-        records=int(counts.get("train", 0)) + int(counts.get("validation", 0)),
+        name=own["name"],
+        task=own["task"],
+        records=own["records"]["train"] + own["records"]["validation"],
         seconds=None,
-        score=(card.get("score") or {}).get("auroc"),
+        score=card["score"]["auroc"],
     )
 
 
@@ -240,13 +230,13 @@ def _pretraining_spec(
     return single_spec(
         upstream,
         network=network,
-        arm="scratch",
+        arm=PRETRAIN.name,
         task=pretraining.task,
         upstream=None,
         n=None,
         seed=pretraining.seed,
         study_seed=comparison.study_seed,
-        learning_rate=pretraining.learning_rate,
+        rates=[pretraining.learning_rate],
         budget=pretraining.budget,
         threads=comparison.threads,
     )
@@ -270,26 +260,6 @@ def _check_fit(upstream: Store, downstream: Store) -> None:
             where=upstream.path,
             remedy="Prepare both with the same --rate and --seconds",
         )
-
-
-def _choose(
-    comparison: Comparison,
-    candidates: dict[tuple[str, str, int | None, float], list[RunSpec]],
-    ledger: Ledger,
-) -> tuple[dict[tuple[str, str, int | None], float], dict[tuple[str, str, int | None, float], float]]:
-    """Return the rate of each network × arm × size, and the mean validation loss of every candidate."""
-    trained = [arm for arm in comparison.arms if get_arm(arm).moves == "everything"]
-    cells = [(net, arm, n) for net in comparison.networks for arm in trained for n in comparison.sizes]
-    if not candidates:
-        return dict.fromkeys(cells, comparison.rates[0]), {}
-    found = {key: [_loss(ledger, spec) for spec in specs] for key, specs in candidates.items()}
-    rates = {cell: choose_rate({rate: found[(*cell, rate)] for rate in comparison.rates}) for cell in cells}
-    return rates, {key: sum(values) / len(values) for key, values in found.items()}
-
-
-def _loss(ledger: Ledger, spec: RunSpec) -> float:
-    loss = ledger.result(spec)["validation_loss"]
-    return float("inf") if loss is None else float(loss)
 
 
 def _write_plan(

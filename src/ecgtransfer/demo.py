@@ -11,7 +11,8 @@ from ecgtransfer.comparison import Pretraining, compare
 from ecgtransfer.datasets.prepare import prepare
 from ecgtransfer.datasets.simulate import simulate
 from ecgtransfer.files import write_json
-from ecgtransfer.study.plan import Budget, Comparison
+from ecgtransfer.study.plan import Comparison
+from ecgtransfer.study.spec import Budget
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Scale:
         Recordings of hospital A and of hospital B.
     sizes : tuple of int
         Labels of hospital B that an arm may use.
-    seeds, tuning_seeds : int
+    seeds : int
     pretraining, budget : Budget
     rates : tuple of float
     """
@@ -33,7 +34,6 @@ class Scale:
     downstream_records: int = 800
     sizes: tuple[int, ...] = (50, 150, 450)
     seeds: int = 3
-    tuning_seeds: int = 1
     pretraining: Budget = field(default_factory=lambda: Budget(updates=600, batch_size=64, validations=10))
     budget: Budget = field(default_factory=lambda: Budget(updates=240, batch_size=32, validations=12))
     rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
@@ -76,7 +76,6 @@ def demo(out: Path, *, scale: Scale | None = None, workers: int = 2, quiet: bool
             task="all",
             sizes=scale.sizes,
             seeds=scale.seeds,
-            tuning_seeds=scale.tuning_seeds,
             rates=scale.rates,
             budget=scale.budget,
         ),

@@ -80,7 +80,7 @@ def evidence(networks: tuple[str, ...] = ("resnet1d18-w16", "lstm", "lstm-pooled
         "tuning": [
             {
                 "network": networks[0], "arm": "full", "n": 50, "rate": 0.001, "validation_loss": 0.41,
-                "chosen": True,
+                "chosen": 7, "runs": 10, "diverged": 0,
             },
         ],
         "notes": ["Source polarity is uncertain in cinc2017."],

@@ -31,7 +31,7 @@ def printed(tables: list, width: int = 100) -> str:
 
 def test_terminal_tables_hold_every_mean_difference_and_interval_within_100_columns() -> None:
     tables = comparison_table(EVIDENCE)
-    assert len(tables) == 3
+    assert len(tables) == 4  # three networks and the baselines
     text = printed(tables)
     assert max(map(len, text.splitlines())) <= 100
     assert "…" not in text

@@ -34,11 +34,8 @@ def compare(
     seeds: Annotated[
         int, typer.Option("--seeds", help="Paired seeds, each with its own test fold and subset.")
     ] = 10,
-    tuning_seeds: Annotated[
-        int, typer.Option("--tuning-seeds", help="Seeds beside those that choose the learning rates.")
-    ] = 2,
     rates: Annotated[
-        str, typer.Option("--rates", help="Learning rates that every arm may choose from.")
+        str, typer.Option("--rates", help="Learning rates; each run tries all, and validation chooses.")
     ] = "0.0003,0.001,0.003",
     updates: options.Updates = 400,
     batch_size: options.BatchSize = 32,
@@ -70,12 +67,14 @@ def compare(
         arms=arms,
         sizes=sizes,
         seeds=seeds,
-        tuning_seeds=tuning_seeds,
         rates=rates,
     )
     budget = settings.check(settings.BudgetSettings, updates=updates, batch_size=batch_size)
     upstream_budget = settings.check(
-        settings.BudgetSettings, updates=pretrain_updates, batch_size=pretrain_batch_size
+        settings.BudgetSettings,
+        prefix="pretrain-",
+        updates=pretrain_updates,
+        batch_size=pretrain_batch_size,
     )
     downstream = Store.open(store, verify=False)
     models = [path for path in upstream if options.is_model(path)]
@@ -90,8 +89,7 @@ def compare(
         pretraining = Pretraining(
             store=stores[0],
             task=options.choose_task(opened, upstream_task),
-            # An upstream has many validation records: looking half as often costs little choice.
-            budget=upstream_budget.budget(flip=opened.info.polarity_uncertain, validations=10),
+            budget=upstream_budget.budget(flip=opened.info.polarity_uncertain, upstream=True),
             learning_rate=pretrain_rate,
         )
     findings = run_comparison(
@@ -101,7 +99,6 @@ def compare(
             task=options.choose_task(downstream, task),
             sizes=asked.sizes,
             seeds=asked.seeds,
-            tuning_seeds=asked.tuning_seeds,
             rates=asked.rates,
             budget=budget.budget(flip=downstream.info.polarity_uncertain),
             study_seed=study_seed,

@@ -30,7 +30,7 @@ def pretrain(
         store,
         out,
         network=network,
-        arm="scratch",
+        arm="pretrain",
         task=task,
         n=None,
         model=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from ecgtransfer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ecgtransfer.study.plan import Budget
+    from ecgtransfer.study.spec import Budget
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -22,15 +23,18 @@ class BudgetSettings(BaseModel):
     updates: int = Field(ge=1)
     batch_size: int = Field(ge=2)
 
-    def budget(self, *, flip: bool = False, validations: int = 20) -> Budget:
-        """Return the budget with the package's defaults for everything that no option sets."""
-        from ecgtransfer.study.plan import Budget
+    def budget(self, *, flip: bool = False, upstream: bool = False) -> Budget:
+        """Return the budget with the package's defaults for everything that no option sets.
+
+        An upstream has many validation records, so that looking half as often costs little choice.
+        """
+        from ecgtransfer.study.spec import Budget
         from ecgtransfer.training import Augmentation
 
         return Budget(
             updates=self.updates,
             batch_size=self.batch_size,
-            validations=validations,
+            validations=10 if upstream else 20,
             augment=Augmentation(polarity_flip=flip),
         )
 
@@ -44,7 +48,6 @@ class ComparisonSettings(BaseModel):
     arms: tuple[str, ...] = Field(min_length=1)
     sizes: tuple[int | None, ...] = Field(min_length=1)
     seeds: int = Field(ge=1, le=10_000)
-    tuning_seeds: int = Field(ge=0, le=1_000)
     rates: tuple[float, ...] = Field(min_length=1)
 
     @field_validator("networks", "arms", "sizes", "rates", mode="before")
@@ -66,17 +69,18 @@ class ComparisonSettings(BaseModel):
     @field_validator("rates")
     @classmethod
     def _positive(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if min(value) <= 0:
+        if not all(0 < rate < math.inf for rate in value):
             raise ValueError("a learning rate must be above 0")
         return value
 
 
-def check(kind: type[Settings], **values: Any) -> Settings:
-    """Check options; the first that does not fit becomes one clear sentence."""
+def check(kind: type[Settings], *, prefix: str = "", **values: Any) -> Settings:
+    """Check options; the first that does not fit becomes one clear sentence, ``prefix`` before its name."""
     try:
         return kind(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "options"
+        name = str(first["loc"][0]).replace("_", "-") if first["loc"] else "options"
+        option = f"--{prefix}{'network' if name == 'networks' else name}"
         message = str(first["msg"]).removeprefix("Value error, ")
         raise ConfigError(f"{first['input']!r} does not fit: {message}", where=option) from None

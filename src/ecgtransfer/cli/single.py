@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from ecgtransfer.cli import options
-from ecgtransfer.errors import ConfigError
 from ecgtransfer.progress import Progress
 
 
@@ -32,15 +31,13 @@ def run_single(
     """Plan one run, carry it out into ``out``, and print what came of it."""
     from ecgtransfer.cli import settings
     from ecgtransfer.datasets.store import Store
-    from ecgtransfer.files import hash_file
+    from ecgtransfer.networks import read_card
     from ecgtransfer.study.plan import single_spec
-    from ecgtransfer.study.run import Sources, run
+    from ecgtransfer.study.run import Locations, run
 
     checked = settings.check(settings.BudgetSettings, updates=updates, batch_size=batch_size)
-    if learning_rate <= 0:
-        raise ConfigError(f"{learning_rate:g} is not a learning rate", where="--learning-rate")
     store = Store.open(path)
-    upstream = None if model is None else f"model:{hash_file(model / 'model.safetensors')}"
+    upstream = None if model is None else f"model:{read_card(model)['weights_sha256']}"
     spec = single_spec(
         store,
         network=network,
@@ -50,13 +47,15 @@ def run_single(
         n=n,
         seed=seed,
         study_seed=study_seed,
-        learning_rate=learning_rate,
-        budget=checked.budget(flip=store.info.polarity_uncertain if flip is None else flip),
+        rates=[learning_rate],
+        budget=checked.budget(
+            flip=store.info.polarity_uncertain if flip is None else flip, upstream=arm == "pretrain"
+        ),
         threads=options.threads_or_all(threads),
     )
     upstreams = {} if model is None or upstream is None else {upstream: model}
     progress = Progress(f"{network} {arm}", quiet=quiet)
-    content = run(spec, out, Sources({store.fingerprint: store.path}, upstreams), progress=progress)
+    content = run(spec, out, Locations({store.fingerprint: store.path}, upstreams), progress=progress)
     progress.finish()
     if json:
         options.print_json(content)

@@ -241,7 +241,7 @@ def _save(target: Path, **arrays: NDArray[Any]) -> None:
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
     """Keep matrix products on one thread: the workers share the cores, and the last bit must not vary."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=1):
         yield

@@ -7,20 +7,16 @@ was done before a kill is found again, and work for another recipe is not.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
-import threading
 import time
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from ecgtransfer import __version__, files
 from ecgtransfer.datasets import convert
 from ecgtransfer.datasets.sources import Listing, Source
-from ecgtransfer.errors import DataError
 from ecgtransfer.progress import Progress
+from ecgtransfer.workers import each
 
 CHUNK = 128
 """Records per chunk: some 3 MB of windows, and at most this many records per worker are converted twice."""
@@ -59,7 +55,7 @@ def run(jobs: list[convert.Job], workers: int | None, progress: Progress) -> Non
 
     Raises
     ------
-    DataError
+    EcgTransferError
         If a worker ended by force.
     """
     todo = [job for job in jobs if not convert.is_done(job)]
@@ -73,27 +69,9 @@ def run(jobs: list[convert.Job], workers: int | None, progress: Progress) -> Non
 
     if workers is None:
         workers = (os.cpu_count() or 1) if total - done >= _WORTH_WORKERS else 1
-    workers = min(workers, len(todo))
-    if workers <= 1:
-        for job in todo:
-            done += convert.convert(job)
-            show()
-    else:
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
-        try:
-            pending = {pool.submit(convert.convert, job) for job in todo}
-            while pending:
-                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-                done += sum(future.result() for future in finished)
-                show()
-        except BrokenProcessPool:
-            raise DataError(
-                "a worker process ended by force, perhaps for want of memory",
-                remedy="Run the command again: what is done is kept; fewer --workers need less memory",
-            ) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    for _, count in each(convert.convert, todo, workers):
+        done += count
+        show()
     progress.finish()
 
 
@@ -107,15 +85,3 @@ def _state(root: Path, name: str) -> list[Any]:
             found = os.stat(path)
             state += [os.path.basename(path), found.st_size, found.st_mtime_ns]
     return state
-
-
-def _end_with_parent() -> None:
-    """End this worker when its parent is gone: a killed `prepare` must leave no process behind."""
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

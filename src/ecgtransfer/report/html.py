@@ -50,6 +50,7 @@ def render(evidence: view.Evidence) -> str:
         comparisons=view.comparisons(evidence),
         contrasts=evidence.get("contrasts", []),
         baselines=evidence.get("baselines", []),
+        against_baselines=evidence.get("against_baselines", []),
         per_target=_per_target(evidence),
         tuning=evidence.get("tuning", []),
         left_out=evidence.get("left_out", []),

@@ -21,12 +21,23 @@ from ecgtransfer.report.view import (
 
 
 def comparison_table(evidence: Evidence) -> list[Table]:
-    """Return a terminal table for each network and upstream: sizes down, arms across.
+    """Return a terminal table for each network and upstream – sizes down, arms across – and the baselines.
 
     Each cell has the mean macro AUROC ± its standard deviation over seeds, and below it the difference to
     scratch with its interval. Four arms fit into 100 columns.
     """
-    return [_terminal(comparison, _level(evidence)) for comparison in comparisons(evidence)]
+    tables = [_terminal(comparison, _level(evidence)) for comparison in comparisons(evidence)]
+    baselines = evidence.get("baselines", [])
+    if baselines:
+        table = Table(title="Baselines without a network", title_justify="left")
+        names = unique(item["name"] for item in baselines)
+        for column in ("n", *names):
+            table.add_column(column, justify="right")
+        for n in unique(item["n"] for item in baselines):
+            values = {item["name"]: item["auroc"] for item in baselines if item["n"] == n}
+            table.add_row(number(n), *(number(values.get(name)) for name in names))
+        tables.append(table)
+    return tables
 
 
 def result_table(result: Mapping[str, Any]) -> Table:
@@ -74,6 +85,13 @@ def markdown(evidence: Evidence) -> str:
             [b["name"], number(b["n"]), number(b["auroc"]), number(b["seeds"])] for b in evidence["baselines"]
         ]
         parts += ["## Baselines without a network", _pipe(["baseline", "n", "macro AUROC", "seeds"], rows)]
+    if evidence.get("against_baselines"):
+        rows = [
+            [c["network"], c["arm"], number(c["n"]), c["reference"], difference(c)]
+            for c in evidence["against_baselines"]
+        ]
+        header = ["network", "arm", "n", "baseline", "difference in macro AUROC"]
+        parts += ["## Networks against the baselines", _pipe(header, rows)]
     if evidence.get("left_out"):
         rows = [[item["target"], item["why"]] for item in evidence["left_out"]]
         parts += ["## Targets left out of the macro mean", _pipe(["target", "why"], rows)]

@@ -6,17 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ecgtransfer.datasets.splits import split
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.datasets.tasks import Target, Task
-from ecgtransfer.errors import DataError
+from ecgtransfer.errors import DataError, ModelError
 from ecgtransfer.networks import build, load_encoder, load_model
-from ecgtransfer.training import Feed, evaluate, predict_logits
+from ecgtransfer.study.judge import metrics
+from ecgtransfer.training import Feed, predict_logits
 
 
 def evaluate_model(folder: Path, path: Path) -> dict[str, Any]:
-    """Evaluate a model with the thresholds on its card.
+    """Evaluate a model with the thresholds on its card, over the macro targets that were fixed before it was.
 
     Parameters
     ----------
@@ -33,9 +35,9 @@ def evaluate_model(folder: Path, path: Path) -> dict[str, Any]:
     Raises
     ------
     ModelError
-        When leads, rate or length differ.
+        When leads, rate or length differ, or the encoder was pre-trained on this very store.
     DataError
-        When the store annotates none of the model's targets.
+        When the store says nothing about the model's targets.
     """
     trained, card = load_model(folder)
     store = Store.open(path)
@@ -52,36 +54,39 @@ def evaluate_model(folder: Path, path: Path) -> dict[str, Any]:
     network.eval()
     task = Task(card["task"], tuple(Target(t["name"], tuple(t["any_of"])) for t in card["targets"]))
     labels = store.labels(task)
-    records, how = _records(card, store, task, labels)
-    feed = Feed(store, records, labels[records])
-    logits = predict_logits(network, feed, precision=card["spec"]["precision"])
-    names = [target.name for target in task.targets]
-    test = evaluate(
+    records, how = _records(card, folder, store, task, labels)
+    test = metrics(
         labels[records],
-        logits,
-        names,
-        **card["operating_points"],
-        macro_targets=[name for name, column in zip(names, labels[records].T, strict=True) if _both(column)],
+        predict_logits(network, Feed(store, records, labels[records])),
+        task.target_names,
+        points=card["operating_points"],
+        macro_targets=card["spec"]["macro_targets"],
     )
     counts = {"test": len(records), "without_any_label": int(np.isnan(labels).all(axis=1).sum())}
     return {"model": card["run"], "store": store.fingerprint, "records": counts, "split": how, "test": test}
 
 
-def _records(card: dict[str, Any], store: Store, task: Task, labels: np.ndarray) -> tuple[np.ndarray, str]:
+def _records(
+    card: dict[str, Any], folder: Path, store: Store, task: Task, labels: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], str]:
+    """Return the records to test on, and how they were chosen."""
     labelled = np.flatnonzero(~np.isnan(labels).all(axis=1))
     if not len(labelled):
-        missing = ", ".join(target.name for target in task.targets)
+        missing = ", ".join(task.target_names)
         raise DataError(
             f"the store says nothing about the model's targets ({missing})",
             where=store.path,
             remedy="Evaluate on a store whose statements include them",
         )
-    if card["data"]["fingerprint"] != store.fingerprint:
+    own, *ancestors = [data["fingerprint"] for data in card["data"]]
+    if store.fingerprint in ancestors:
+        raise ModelError(
+            "the model's encoder was pre-trained on this very store",
+            where=folder,
+            remedy="Evaluate it on another store: here it would be tested on what it has learnt from",
+        )
+    if store.fingerprint != own:
         return labelled, "every labelled record of a store that the model was not trained on"
     spec = card["spec"]
-    own = split(store, task, study_seed=spec["study_seed"], seed=spec["seed"])
-    return own.test, f"the test part of the store that the model was trained on; {own.how}"
-
-
-def _both(column: np.ndarray) -> bool:
-    return bool((column == 1).any() and (column == 0).any())
+    division = split(store, task, study_seed=spec["study_seed"], seed=spec["seed"])
+    return division.test, f"the test part of the store that the model was trained on; {division.how}"

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
+import functools
+import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
 
 from ecgtransfer.progress import Progress
 from ecgtransfer.study.ledger import Ledger
-from ecgtransfer.study.plan import RunSpec
-from ecgtransfer.study.run import Sources, run
+from ecgtransfer.study.run import Locations, run
+from ecgtransfer.study.spec import RunSpec
+from ecgtransfer.workers import each
 
 
 def execute(
     specs: Sequence[RunSpec],
     ledger: Ledger,
-    sources: Sources,
+    locations: Locations,
     *,
     label: str,
     workers: int = 1,
@@ -27,6 +27,14 @@ def execute(
 
     Parameters
     ----------
+    specs : sequence of RunSpec
+        In the order in which they are started; one that occurs twice is carried out once.
+    ledger : Ledger
+        Where results go, and what says which are there.
+    locations : Locations
+        Stores and models, by content.
+    label : str
+        For the progress line.
     workers : int
         Local processes; 1 stays in this one. Results are the same, because a run depends on its spec alone.
     keep_models : bool
@@ -44,54 +52,29 @@ def execute(
     """
     left = [spec for spec in dict.fromkeys(specs) if not ledger.has(spec)]
     progress = Progress(label, quiet=quiet)
-    skipped = f", {len(specs) - len(left)} were there" if len(left) < len(specs) else ""
-    if workers <= 1 or len(left) <= 1:
-        for done, spec in enumerate(left):
-            inner = Progress(f"{label} {done + 1}/{len(left)} ({describe(spec)})", quiet=quiet)
-            run(spec, ledger.folder(spec.id), sources, keep_model=keep_models, progress=inner)
-            inner.finish()
-            progress.update(done + 1, len(left), describe(spec))
-    else:
-        _execute_in_processes(left, ledger, sources, workers, keep_models, progress)
-    progress.finish(f"{label}: {len(left)} runs done{skipped}")
+    inner = progress if workers <= 1 or len(left) == 1 else None
+    job = functools.partial(_carry_out, ledger=ledger, locations=locations, keep=keep_models, inner=inner)
+    started, records = time.perf_counter(), 0
+    for done, (spec, seen) in enumerate(each(job, left, workers), start=1):
+        records += seen
+        speed = f"{records / (time.perf_counter() - started):.0f} records/s"
+        progress.update(done, len(left), f"{describe(spec)}  {speed}")
+    there = f", {len(specs) - len(left)} were there" if len(left) < len(specs) else ""
+    progress.finish(f"{label}: {len(left)} runs done{there}")
     return len(left)
 
 
 def describe(spec: RunSpec) -> str:
     """Return a run in a few words, for progress lines."""
     size = "all" if spec.n is None else f"n={spec.n}"
-    rate = "" if spec.learning_rate is None else f" lr={spec.learning_rate:g}"
-    return f"{spec.network} {spec.arm} {size} seed {spec.seed}{rate}"
+    return f"{spec.network} {spec.arm} {size} seed {spec.seed}"
 
 
-def _execute_in_processes(
-    left: Sequence[RunSpec],
-    ledger: Ledger,
-    sources: Sources,
-    workers: int,
-    keep_models: bool,
-    progress: Progress,
-) -> None:
-    # spawn, because a forked child inherits torch's thread pools in an undefined state
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_be_modest)
-    pending: dict[Future[object], RunSpec] = {}
-    try:
-        for spec in left:
-            folder = ledger.folder(spec.id)
-            pending[pool.submit(run, spec, folder, sources, keep_model=keep_models)] = spec
-        done = 0
-        while pending:
-            finished, _ = wait(pending, return_when=FIRST_COMPLETED)
-            for future in finished:
-                spec = pending.pop(future)
-                future.result()
-                done += 1
-                progress.update(done, len(left), describe(spec))
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _be_modest() -> None:
-    """Let the processes share the machine with whoever sits before it."""
-    if hasattr(os, "nice"):
-        os.nice(5)
+def _carry_out(
+    spec: RunSpec, *, ledger: Ledger, locations: Locations, keep: bool, inner: Progress | None
+) -> int:
+    """Carry out one run and return how many records its trainings saw."""
+    if inner is not None:
+        inner = Progress(f"{inner.label} ({describe(spec)})", quiet=inner.quiet)
+    content = run(spec, ledger.folder(spec.id), locations, keep_model=keep, progress=inner)
+    return int(content["measured"].get("records_seen", 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgtransfer.errors import StudyError
-from ecgtransfer.study.plan import RunSpec
+from ecgtransfer.study.spec import RunSpec
 
 PREDICTION_FIELDS = ("record_id", "patient_id", "logits", "labels")
 
@@ -123,7 +124,8 @@ def read_predictions(folder: Path, part: str) -> Predictions:
     Raises
     ------
     StudyError
-        When the run kept none for this part: one that chose a rate never opened its test part.
+        When the file is missing or broken, or the run kept none for this part: one that chose a rate never
+        opened its test part.
     """
     path = folder / "predictions.npz"
     try:
@@ -133,6 +135,12 @@ def read_predictions(folder: Path, part: str) -> Predictions:
         raise StudyError("a run without its predictions", where=path) from None
     except KeyError:
         raise StudyError(f"this run has no predictions for its {part} part", where=path) from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise StudyError(
+            f"the predictions cannot be read ({error})",
+            where=path,
+            remedy="Remove this run's folder and start again: the run is repeated",
+        ) from None
 
 
 def working_folder(folder: Path) -> Path:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import copy
 import json
 import platform
 import time
@@ -14,39 +13,33 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
-from ecgtransfer import __version__
 from ecgtransfer.datasets.splits import split, subset
 from ecgtransfer.datasets.store import Store
-from ecgtransfer.errors import EcgTransferError, StudyError
-from ecgtransfer.files import hash_file, write_json, write_text
-from ecgtransfer.networks import Network, build, load_encoder, save_model
+from ecgtransfer.errors import StudyError
+from ecgtransfer.files import write_json
+from ecgtransfer.networks import Network, build, load_encoder, read_card, save_model
 from ecgtransfer.progress import Progress
 from ecgtransfer.seeds import entropy
 from ecgtransfer.study.baselines import BASELINES, fit_baseline
-from ecgtransfer.study.ledger import Predictions, commit, read_result, working_folder, write_predictions
-from ecgtransfer.study.plan import RunSpec
-from ecgtransfer.training import (
-    Feed,
-    FitSettings,
-    evaluate,
-    fit,
-    known_bce,
-    predict_logits,
-    specificity_thresholds,
-    thresholds,
-)
-from ecgtransfer.transfer import estimate_normalisation, fit_head, freeze, get_arm
+from ecgtransfer.study.judge import describe_model, history_csv, judge, predictions
+from ecgtransfer.study.ledger import commit, read_result, working_folder, write_predictions
+from ecgtransfer.study.spec import RunSpec
+from ecgtransfer.training import Feed, FitSettings, fit, predict_logits
+from ecgtransfer.transfer import PRETRAIN, Arm, estimate_normalisation, fit_head, freeze, get_arm
+from ecgtransfer.workers import only_here
 
 # How often a training leaves a checkpoint from which a killed run goes on.
 CHECKPOINT_SECONDS = 30.0
 
-# Where the sensitivity of a target is read off: the threshold comes from the validation part.
-SPECIFICITY = 0.9
+Positions = NDArray[np.int64]
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Sources:
+class Locations:
     """Where the things that a RunSpec names by content lie on this machine.
 
     Attributes
@@ -64,7 +57,7 @@ class Sources:
 def run(
     spec: RunSpec,
     folder: Path,
-    sources: Sources,
+    locations: Locations,
     *,
     keep_model: bool = True,
     progress: Progress | None = None,
@@ -76,8 +69,8 @@ def run(
     spec : RunSpec
     folder : Path
         Gets ``result.json``, ``predictions.npz`` and, when ``keep_model``, the model folder's files. It
-        appears whole or not at all; a run that was killed goes on from its checkpoint beside it.
-    sources : Sources
+        appears whole or not at all; a run that was killed goes on from its checkpoints beside it.
+    locations : Locations
 
     Returns
     -------
@@ -88,7 +81,10 @@ def run(
     Raises
     ------
     StudyError
-        When ``folder`` holds another run, or a store or model is not what the spec names.
+        When ``folder`` holds another run, or a store or model is not what the spec names, or the model has
+        seen the store in its own training.
+    EcgTransferError
+        When another process is at work on this run.
     """
     if folder.exists():
         if not (folder / "result.json").exists():
@@ -96,56 +92,63 @@ def run(
                 "the folder exists and is not a run", where=folder, remedy="Choose another name, or remove it"
             )
         return read_result(folder, spec)
-    store = _store(spec, sources)
-    _check_upstream(spec, sources)
+    store = _store(spec, locations)
+    upstream = _upstream(spec, locations)
+    parts = _Parts.of(spec, store)  # first, because a size that is refused leaves no folder behind
     working = working_folder(folder)
-    # A killed run of another spec may have left its checkpoint under this name; never continue that one.
-    note = working / "spec.json"
-    described = json.loads(json.dumps(spec.as_dict()))
-    if note.exists() and json.loads(note.read_text()) != described:
+    with only_here(working / "lock"), _threads(spec.threads):
+        _begin(working, spec)
+        started = time.perf_counter()
+        if spec.network in BASELINES:
+            outcome = _run_baseline(spec, store, parts)
+        else:
+            outcome = _run_network(spec, store, parts, locations, working, progress)
+        logits = {"validation": outcome.validation_logits, "test": outcome.test_logits}
+        records = {"validation": parts.validation, "test": parts.test}
+        result = {
+            "records": {
+                "train": len(parts.train),
+                "validation": len(parts.validation),
+                "test": len(parts.test),
+                "without_any_label": parts.unlabelled,
+            },
+            "split": parts.how,
+            **outcome.details,
+            **judge(spec, parts.labels, records, logits),
+        }
+        # A resumed training knows what it took before; the rest was timed here.
+        resumed = outcome.training_seconds - outcome.trained_here
+        measured = {
+            "seconds": round(time.perf_counter() - started + resumed, 3),
+            "training_seconds": round(outcome.training_seconds, 3),
+            "records_seen": outcome.records_seen,
+            "records_per_second": round(outcome.records_seen / max(outcome.training_seconds, 1e-9), 1),
+            "host": _host(spec),
+        }
+        content = {"id": spec.id, "spec": spec.as_dict(), "result": result, "measured": measured}
+        write_predictions(working, predictions(store, records, logits, parts.labels))
+        if keep_model and outcome.network is not None:
+            save_model(working, outcome.network, describe_model(spec, store, result, upstream))
+            (working / "history.csv").write_text(history_csv(outcome.history), encoding="utf-8")
+        write_json(working / "result.json", content)
         for leftover in working.iterdir():
-            leftover.unlink()
-    write_json(note, described)
-
-    torch.set_num_threads(spec.threads)
-    started = time.perf_counter()
-    parts = _Parts.of(spec, store)
-    outcome = (
-        _run_baseline(spec, store, parts)
-        if spec.network in BASELINES
-        else _run_network(spec, store, parts, sources, working, progress)
-    )
-    result, predictions = _judge(spec, store, parts, outcome)
-    measured = {
-        "seconds": round(time.perf_counter() - started, 3),
-        **outcome.measured,
-        "host": {
-            "machine": platform.machine(),
-            "processor_threads": spec.threads,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-        },
-    }
-    content = {"id": spec.id, "spec": spec.as_dict(), "result": result, "measured": measured}
-    write_predictions(working, predictions)
-    if keep_model and outcome.network is not None:
-        save_model(working, outcome.network, _card(spec, store, result))
-        write_text(working / "history.csv", _history_csv(outcome.history))
-    write_json(working / "result.json", content)
-    for leftover in (*working.glob("checkpoint*"), note):
-        leftover.unlink()
-    commit(working, folder)
+            if leftover.name not in _KEPT:
+                leftover.unlink()
+        commit(working, folder)
     return read_result(folder, spec)
+
+
+_KEPT = {"result.json", "predictions.npz", "model.safetensors", "card.json", "history.csv"}
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """Record positions of the three parts, and the labels of the whole store."""
+    """Record positions of the three parts, the labels of the whole store [records, targets], and how."""
 
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
-    labels: np.ndarray
+    train: Positions
+    validation: Positions
+    test: Positions
+    labels: Floats
     how: str
     unlabelled: int
 
@@ -157,35 +160,40 @@ class _Parts:
         return cls(
             train=chosen.train,
             validation=chosen.validation,
-            test=division.test if spec.open_test else np.empty(0, dtype=np.int64),
+            test=division.test,
             labels=store.labels(task),
             how=division.how,
             unlabelled=division.unlabelled,
         )
 
+    def feed(self, store: Store, records: Positions) -> Feed:
+        return Feed(store, records, self.labels[records])
 
-@dataclass(frozen=True)
+
+@dataclass
 class _Outcome:
     """What a network or a baseline leaves behind before it is judged."""
 
-    validation_logits: np.ndarray
-    test_logits: np.ndarray
+    validation_logits: Floats
+    test_logits: Floats
     details: dict[str, Any]
-    measured: dict[str, Any]
     network: Network | None = None
     history: tuple[dict[str, float], ...] = ()
+    training_seconds: float = 0.0
+    trained_here: float = 0.0
+    records_seen: int = 0
 
 
 def _run_baseline(spec: RunSpec, store: Store, parts: _Parts) -> _Outcome:
     fitted = fit_baseline(spec.network, store, parts.train, parts.validation, parts.test, parts.labels)
-    return _Outcome(fitted.validation_logits, fitted.test_logits, {"baseline": fitted.as_dict()}, {})
+    return _Outcome(fitted.validation_logits, fitted.test_logits, {"baseline": fitted.as_dict()})
 
 
 def _run_network(
     spec: RunSpec,
     store: Store,
     parts: _Parts,
-    sources: Sources,
+    locations: Locations,
     working: Path,
     progress: Progress | None,
 ) -> _Outcome:
@@ -196,35 +204,59 @@ def _run_network(
         n_outputs=len(spec.targets),
         n_samples=store.info.n_samples,
         sampling_rate=store.info.sampling_rate,
-        encoder_seed=entropy(spec.study_seed, spec.seed, "encoder"),
+        encoder_seed=entropy(
+            spec.study_seed, spec.seed, "encoder", *(["upstream"] if arm is PRETRAIN else [])
+        ),
         head_seed=entropy(spec.study_seed, spec.seed, "head"),
     )
+    train, validation = parts.feed(store, parts.train), parts.feed(store, parts.validation)
     details: dict[str, Any] = {}
-    measured: dict[str, Any] = {}
-    history: tuple[dict[str, float], ...] = ()
-    train = Feed(store, parts.train, parts.labels[parts.train])
-    validation = Feed(store, parts.validation, parts.labels[parts.validation])
     if arm.start == "pretrained":
-        assert spec.upstream is not None  # _check_upstream saw to it
-        report = load_encoder(network, sources.upstreams[spec.upstream], leads=store.info.leads)
+        assert spec.upstream is not None  # _upstream saw to it
+        report = load_encoder(network, locations.upstreams[spec.upstream], leads=store.info.leads)
         details["load"] = {
             "matched": len(report.matched),
             "reinitialised": list(report.reinitialised),
             "unexpected": list(report.unexpected),
         }
+    outcome = _Outcome(np.empty(0, np.float32), np.empty(0, np.float32), details, network)
     if arm.moves == "head":
-        if arm.start == "random":
-            estimate_normalisation(network, train)
-        freeze(network.encoder)
-        head = fit_head(network, train, validation)
-        details["head"] = {"penalty": head.penalty, "constant_targets": list(head.constant_targets)}
+        _fit_head(outcome, arm, network, train, validation)
     else:
-        assert spec.learning_rate is not None
-        budget = spec.budget
+        _search_rate(outcome, spec, network, train, validation, working, progress)
+    # In float32 whatever the training's precision: rounded logits tie, and ties move ranks.
+    outcome.validation_logits = predict_logits(network, validation)
+    outcome.test_logits = predict_logits(network, parts.feed(store, parts.test))
+    return outcome
+
+
+def _fit_head(outcome: _Outcome, arm: Arm, network: Network, train: Feed, validation: Feed) -> None:
+    if arm.start == "random":
+        estimate_normalisation(network, train)
+    freeze(network.encoder)
+    head = fit_head(network, train, validation)
+    outcome.details["head"] = {"penalty": head.penalty, "constant_targets": list(head.constant_targets)}
+
+
+def _search_rate(
+    outcome: _Outcome,
+    spec: RunSpec,
+    network: Network,
+    train: Feed,
+    validation: Feed,
+    working: Path,
+    progress: Progress | None,
+) -> None:
+    """Train once per rate from the same start, and leave the network with the lowest validation loss."""
+    budget = spec.budget
+    start = copy.deepcopy(network.state_dict())
+    found = []
+    for number, rate in enumerate(spec.rates):
+        network.load_state_dict(start)
         settings = FitSettings(
             updates=budget.updates,
             batch_size=budget.batch_size,
-            learning_rate=spec.learning_rate,
+            learning_rate=rate,
             weight_decay=budget.weight_decay,
             warmup_fraction=budget.warmup_fraction,
             clip_norm=budget.clip_norm,
@@ -234,134 +266,95 @@ def _run_network(
             study_seed=spec.study_seed,
             seed=spec.seed,
         )
+        tick = time.perf_counter()
         fitted = fit(
             network,
             train,
             validation,
             settings,
-            checkpoint=working / "checkpoint.safetensors",
+            checkpoint=working / f"checkpoint-{number}.safetensors",
             checkpoint_every=CHECKPOINT_SECONDS,
-            progress=_told(progress, budget.updates),
+            progress=_told(progress, budget.updates, rate),
         )
-        history = tuple(fitted.history)
-        details["best_update"] = fitted.best_update
-        details["diverged_at"] = fitted.diverged_at
-        measured["records_per_second"] = round(fitted.records_per_second, 1)
-        measured["training_seconds"] = round(fitted.seconds, 3)
-    return _Outcome(
-        validation_logits=predict_logits(network, validation, precision=spec.precision),
-        test_logits=(
-            predict_logits(
-                network, Feed(store, parts.test, parts.labels[parts.test]), precision=spec.precision
-            )
-            if spec.open_test
-            else np.empty((0, len(spec.targets)), dtype=np.float32)
-        ),
-        details=details,
-        measured=measured,
-        network=network,
-        history=history,
-    )
+        outcome.trained_here += time.perf_counter() - tick
+        outcome.training_seconds += fitted.seconds
+        outcome.records_seen += fitted.records_seen
+        found.append((rate, fitted, copy.deepcopy(network.state_dict())))
+    chosen = choose_rate({rate: fitted.validation_loss for rate, fitted, _ in found})
+    fitted, weights = next((fitted, weights) for rate, fitted, weights in found if rate == chosen)
+    network.load_state_dict(weights)
+    network.eval()
+    outcome.history = tuple(fitted.history)
+    outcome.details |= {
+        "learning_rate": chosen,
+        "search": [
+            {"rate": rate, "validation_loss": each.validation_loss, "diverged_at": each.diverged_at}
+            for rate, each, _ in found
+        ],
+        "best_update": fitted.best_update,
+        "batch_size": fitted.batch_size,
+        "diverged_at": fitted.diverged_at,
+    }
 
 
-def _told(progress: Progress | None, updates: int) -> Callable[[int, float, float], None] | None:
+def choose_rate(losses: Mapping[float, float | None]) -> float:
+    """Return the rate with the lowest validation loss; ties take the middle rate.
+
+    Parameters
+    ----------
+    losses : mapping
+        Rate → loss, None where training diverged before its first validation. When all did, the lowest rate
+        is taken.
+    """
+    known = {rate: loss for rate, loss in losses.items() if loss is not None}
+    if not known:
+        return min(losses)
+    best = min(known.values())
+    tied = sorted(rate for rate, loss in known.items() if loss <= best)
+    return tied[len(tied) // 2]
+
+
+def _told(progress: Progress | None, updates: int, rate: float) -> Callable[[int, float, float], None] | None:
     """Turn the loop's report after every update into a progress line with loss and throughput."""
     if progress is None:
         return None
 
-    def tell(done: int, loss: float, rate: float) -> None:
-        progress.update(done, updates, f"loss {loss:.4f}  {rate:.0f} records/s")
+    def tell(done: int, loss: float, speed: float) -> None:
+        progress.update(done, updates, f"rate {rate:g}  loss {loss:.4f}  {speed:.0f} records/s")
 
     return tell
 
 
-def _judge(
-    spec: RunSpec, store: Store, parts: _Parts, outcome: _Outcome
-) -> tuple[dict[str, Any], dict[str, Predictions]]:
-    """Metrics: thresholds from the validation part, then the test part once."""
-    names = [name for name, _ in spec.targets]
-    validation_labels = parts.labels[parts.validation]
-    points: dict[str, Any] = {
-        "thresholds": thresholds(validation_labels, outcome.validation_logits),
-        "specificity_thresholds": specificity_thresholds(
-            validation_labels, outcome.validation_logits, specificity=SPECIFICITY
-        ),
-        "specificity": SPECIFICITY,
-    }
-    predictions = {
-        "validation": _predictions(store, parts.validation, outcome.validation_logits, parts.labels)
-    }
-    diverged = outcome.details.get("diverged_at") is not None
-    result: dict[str, Any] = {
-        "records": {
-            "train": len(parts.train),
-            "validation": len(parts.validation),
-            "test": len(parts.test),
-            "without_any_label": parts.unlabelled,
-        },
-        "split": parts.how,
-        **outcome.details,
-        "validation_loss": (None if diverged else known_bce(validation_labels, outcome.validation_logits)),
-        "operating_points": points,
-        "test": None,
-    }
-    if spec.open_test:
-        predictions["test"] = _predictions(store, parts.test, outcome.test_logits, parts.labels)
-        result["test"] = evaluate(
-            parts.labels[parts.test],
-            outcome.test_logits,
-            names,
-            **points,
-            macro_targets=spec.macro_targets,
-        )
-    return result, predictions
+def _begin(working: Path, spec: RunSpec) -> None:
+    """Empty the working folder of all but the checkpoints of this very spec."""
+    note = working / "spec.json"
+    described = json.loads(json.dumps(spec.as_dict()))
+    ours = note.exists() and json.loads(note.read_text(encoding="utf-8")) == described
+    for leftover in working.iterdir():
+        checkpoint = leftover.name.startswith("checkpoint-") and leftover.suffix == ".safetensors"
+        if leftover.name != "lock" and not (ours and (checkpoint or leftover == note)):
+            leftover.unlink()
+    write_json(note, described)
 
 
-def _predictions(store: Store, records: np.ndarray, logits: np.ndarray, labels: np.ndarray) -> Predictions:
-    table = store.records
-    return Predictions(
-        record_id=table["record_id"].to_numpy(dtype=str)[records],
-        patient_id=table["patient_id"].to_numpy(dtype=str)[records],
-        logits=logits.astype(np.float32),
-        labels=labels[records].astype(np.float32),
-    )
+class _threads:  # noqa: N801 – used as a function
+    """Hold torch and every other numerical library to a number of threads: their bits depend on it."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+
+    def __enter__(self) -> None:
+        self.before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        self.limits = threadpool_limits(self.threads)
+
+    def __exit__(self, *_: object) -> None:
+        self.limits.restore_original_limits()
+        torch.set_num_threads(self.before)
 
 
-def _card(spec: RunSpec, store: Store, result: dict[str, Any]) -> dict[str, Any]:
-    """Return what a person or program that finds the model alone needs to know."""
-    return {
-        "task": spec.task,
-        "targets": [{"name": name, "any_of": list(codes)} for name, codes in spec.targets],
-        "run": spec.id,
-        "spec": spec.as_dict(),
-        "leads": list(store.info.leads),
-        "data": {
-            "name": store.info.name,
-            "source": store.info.source,
-            "fingerprint": store.fingerprint,
-            "licence": store.info.licence,
-            "citation": store.info.citation,
-            "recipe": store.info.recipe,
-            "records": result["records"],
-            "split": result["split"],
-        },
-        "operating_points": result["operating_points"],
-        "score": None if result["test"] is None else result["test"]["macro"],
-        "made_with": f"ecgtransfer {__version__}",
-    }
-
-
-def _history_csv(history: tuple[dict[str, float], ...]) -> str:
-    stream = io.StringIO()
-    if history:
-        writer = csv.DictWriter(stream, fieldnames=list(history[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)
-    return stream.getvalue()
-
-
-def _store(spec: RunSpec, sources: Sources) -> Store:
-    path = sources.stores.get(spec.store)
+def _store(spec: RunSpec, locations: Locations) -> Store:
+    path = locations.stores.get(spec.store)
     if path is None:
         raise StudyError(f"no store with the fingerprint {spec.store} was given")
     # Whoever planned the runs verified every byte; here the sizes are enough.
@@ -375,26 +368,36 @@ def _store(spec: RunSpec, sources: Sources) -> Store:
     return store
 
 
-def _check_upstream(spec: RunSpec, sources: Sources) -> None:
+def _upstream(spec: RunSpec, locations: Locations) -> dict[str, Any] | None:
+    """Return the card of the model that the run starts from, checked against what the spec names."""
     if spec.upstream is None:
         if spec.network not in BASELINES and get_arm(spec.arm).start == "pretrained":
             raise StudyError(f"arm '{spec.arm}' needs a pre-trained model and the run names none")
-        return
-    folder = sources.upstreams.get(spec.upstream)
+        return None
+    folder = locations.upstreams.get(spec.upstream)
     if folder is None:
         raise StudyError(f"the pre-trained model {spec.upstream} was not given")
+    card = read_card(folder)
     kind, _, name = spec.upstream.partition(":")
-    try:
-        found = (
-            hash_file(folder / "model.safetensors")
-            if kind == "model"
-            else json.loads((folder / "result.json").read_text(encoding="utf-8"))["id"]
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise EcgTransferError(f"the pre-trained model cannot be read ({error})", where=folder) from None
-    if found != name:
+    if name != (card["weights_sha256"] if kind == "model" else card["run"]):
         raise StudyError(
             "the pre-trained model has changed since the run was planned",
             where=folder,
             remedy="Start the study anew in another folder",
         )
+    if spec.store in [data["fingerprint"] for data in card["data"]]:
+        raise StudyError(
+            "the model was trained on this very store",
+            where=folder,
+            remedy="It may have seen the test part: choose a model from another store",
+        )
+    return card
+
+
+def _host(spec: RunSpec) -> dict[str, Any]:
+    return {
+        "machine": platform.machine(),
+        "threads": spec.threads,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }

@@ -46,8 +46,15 @@ ARMS = {
 }
 
 
+# What makes the models that others start from. Its encoder is drawn from a stream of its own: otherwise the
+# scratch arm of the same seed would start from the very weights that the pre-trained encoder grew out of.
+PRETRAIN = Arm("pretrain", "random", "everything", "random weights, everything trained, on an upstream store")
+
+
 def get_arm(name: str) -> Arm:
     """Return the arm of this name; a `ConfigError` names the nearest known one."""
+    if name == PRETRAIN.name:
+        return PRETRAIN
     if name not in ARMS:
         raise ConfigError(f"unknown arm '{name}'", remedy=nearest(name, ARMS))
     return ARMS[name]

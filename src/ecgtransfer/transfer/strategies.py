@@ -18,7 +18,7 @@ from ecgtransfer.training import Feed, known_bce, predict_features
 # The same three for every frozen arm, as the learning rates are for the others. In units of features that
 # have been standardised over the training records and scaled by 1/sqrt(features), so that one number means
 # the same to 128 features and to 100,000.
-PENALTIES = (0.03, 0.3, 3.0)
+PENALTIES = (0.03, 0.3, 3.0, 30.0)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,119 @@
+"""A run by its content: everything that determines its result, frozen, and named by a hash."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ecgtransfer.errors import ConfigError
+from ecgtransfer.files import hash_json
+from ecgtransfer.training import Augmentation
+
+# Part of every run's identity: raised whenever the same RunSpec would give another result, be it by a change
+# of code or of one of the constants that no field names (folds, penalties, specificity, …).
+RUNNER_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a training is and with what: everything the arms of a comparison have in common.
+
+    Attributes
+    ----------
+    updates : int
+        Optimiser steps, the same for every size, so that size is not confounded with training time.
+    batch_size : int
+        Records per update, fewer where fewer are there.
+    validations : int
+        How often the validation part is looked at, evenly over the updates.
+    weight_decay, warmup_fraction, clip_norm : float
+        AdamW's decay, the share of updates with a rising rate, and the largest gradient norm.
+    augment : Augmentation
+        What is done to the training signals.
+    """
+
+    updates: int
+    batch_size: int
+    validations: int = 20
+    weight_decay: float = 0.01
+    warmup_fraction: float = 0.1
+    clip_norm: float = 1.0
+    augment: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        for name in ("updates", "batch_size", "validations"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run: everything that determines its result, and nothing else.
+
+    Attributes
+    ----------
+    network, arm : str
+        Names in the registries; ``network`` may be a baseline's name, with the arm ``baseline``.
+    store : str
+        Fingerprint of the store that is learnt.
+    task : str
+    targets : tuple of (name, statements)
+        What the task's name stands for, so that a changed definition is another run.
+    upstream : str or None
+        What the encoder starts from: ``run:<id>`` of a pre-training or ``model:<sha256>`` of a file.
+    n : int or None
+        Labels used, validation included; None is the whole pool. Whatever is chosen – weights, learning rate,
+        penalty, thresholds – is chosen on the validation part of these n, so that n is all a person needs.
+    seed, study_seed : int
+    rates : tuple of float
+        Learning rates to try; one training each, and the one with the lowest validation loss is the run's.
+        Empty for arms that train a head only.
+    budget : Budget
+        Of each training.
+    precision : {'float32', 'bfloat16'}
+        Of the trainings; predictions are always made in float32.
+    threads : int
+    macro_targets : tuple of str
+        Targets that the macro averages run over, fixed before the first run.
+    """
+
+    network: str
+    arm: str
+    store: str
+    task: str
+    targets: tuple[tuple[str, tuple[str, ...]], ...]
+    upstream: str | None
+    n: int | None
+    seed: int
+    study_seed: int
+    rates: tuple[float, ...]
+    budget: Budget
+    precision: Literal["float32", "bfloat16"]
+    threads: int
+    macro_targets: tuple[str, ...]
+    version: int = RUNNER_VERSION
+
+    @property
+    def id(self) -> str:
+        """Sixteen hex digits of the SHA-256 of the content."""
+        return hash_json(self.as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the content as JSON-able values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunSpec:
+        """Build the spec that `as_dict` wrote, also by way of JSON."""
+        budget = {**values["budget"], "augment": Augmentation(**values["budget"]["augment"])}
+        return cls(
+            **{
+                **values,
+                "budget": Budget(**budget),
+                "targets": tuple((name, tuple(codes)) for name, codes in values["targets"]),
+                "rates": tuple(values["rates"]),
+                "macro_targets": tuple(values["macro_targets"]),
+            }
+        )
