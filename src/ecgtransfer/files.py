@@ -60,13 +60,14 @@ def hash_file(path: Path) -> str:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``path`` that takes its name when the block ends without an error.
 
-    An existing ``path`` is an error: whoever wants to replace a folder says so by removing it first.
+    An existing ``path`` is an error: whoever wants to replace a folder says so by removing it first. What a
+    killed process left half-written is removed by the next that wants the name.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    temporary = path.parent / f".{path.name}.writing"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
     try:
         yield temporary
-        os.chmod(temporary, 0o755)
         os.rename(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

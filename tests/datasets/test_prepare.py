@@ -190,7 +190,7 @@ def test_a_readers_surprise_costs_one_record_only(tmp_path: Path, monkeypatch: p
 def test_nothing_left_is_an_error_with_the_first_reason(broken: Path, tmp_path: Path):
     (broken / "labels.csv").write_text("file,AF\nr0002,1\nr0003,0\n")
     with pytest.raises(
-        DataError, match=r"none of the 2 records can be prepared; the first: r0002\.hea: .*r0002\.dat"
+        DataError, match=r"none of the 8 records can be prepared; the first: r0002\.hea: .*r0002\.dat"
     ):
         prepare("folder", broken, tmp_path / "s.ecgs", quiet=True)
     assert not (tmp_path / "s.ecgs").exists()

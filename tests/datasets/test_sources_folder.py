@@ -70,29 +70,38 @@ def test_without_patients_separation_cannot_be_verified(folder: Path):
 
 
 def test_rows_without_a_file_are_rejected_and_the_good_ones_kept(folder: Path):
-    write(folder, "file,patient,AF", "a,P1,1", ",P2,0", "gone.hea,P3,0", "b,P4,0")
+    write(folder, "file,patient,AF", "a,P1,1", ",P2,0", "gone.hea,P3,0", "b,P4,0", "c,P5,yes", "sub/d,P6")
     store, summary = run(folder)
     assert store.records["record_id"].tolist() == ["a", "b"]
-    assert summary.sentence() == "2 of 4 records, 2 windows, 2 rejected (see rejected.csv)"
+    assert summary.sentence() == "2 of 6 records, 2 windows, 4 rejected (see rejected.csv)"
     reasons = {row["record_id"]: (row["file"], row["reason"]) for row in summary.rejected}
-    assert reasons["line 3"] == ("", "line 3 of labels.csv names no file (patient P2)")
-    assert reasons["line 4"] == ("gone.hea", "line 4 of labels.csv names a file that is not there")
+    assert reasons["line 3"] == ("", "labels.csv, line 3: it names no file (patient P2)")
+    assert reasons["line 4"] == (
+        "gone.hea",
+        "labels.csv, line 4: it names a file that is not there, gone.hea",
+    )
+    assert reasons["line 6"][0] == "c"
+    assert "line 6: column 'AF' has 'yes', which is neither 1, 0 nor empty" in reasons["line 6"][1]
+    assert reasons["line 7"] == ("sub/d", "labels.csv, line 7: 2 cells where the header has 3")
     text = (store.path / "rejected.csv").read_text()
     assert "gone.hea" in text
     assert "names no file (patient P2)" in text
 
 
-def test_recordings_that_the_table_does_not_name_are_noted(folder: Path):
+def test_recordings_that_the_table_does_not_name_are_listed(folder: Path):
     write(folder, "file,patient,AF", "a,P1,1", "b,P2,0")
-    _, summary = run(folder)
-    assert any(note == "2 recordings in the folder are not in labels.csv: c, sub/d" for note in summary.notes)
+    store, summary = run(folder)
+    assert any(note.startswith("2 recordings in the folder are not in labels.csv") for note in summary.notes)
+    reasons = {row["file"]: row["reason"] for row in summary.rejected}
+    assert reasons == dict.fromkeys(("c", "sub/d"), "labels.csv does not list it")
+    assert "sub/d" in (store.path / "rejected.csv").read_text()
 
 
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
         (("patient,AF", "P1,1"), r"there is no column 'file'.*columns are patient, AF"),
-        (("file,AF", "a,1", "b,yes"), r"labels\.csv, line 3: column 'AF' has 'yes'.*neither 1, 0 nor empty"),
+        (("file,AF", "a,yes", "b,no"), r"labels\.csv, line 2: column 'AF' has 'yes'.*neither 1, 0 nor empty"),
         (("file,patient_id,AF", "a,P1,1"), r"column 'patient_id' has 'P1'.*Did you mean patient"),
         (("file,hospital,AF", "a,Nice,1"), r"column 'hospital' has 'Nice'.*rename or remove it"),
         (("file,AF", "a,1", "a.hea,0"), r"line 3: a\.hea is also in line 2"),
@@ -144,7 +153,7 @@ def test_leads_that_are_absent_or_derived_are_flagged(folder: Path):
     np.testing.assert_allclose(window[2] / 1000, signal[1] - signal[0], atol=0.0011)
     assert "1 records flagged 'lead V6 missing'" in summary.notes
     with pytest.raises(
-        DataError, match=r"none of the 2 records can be prepared; the first: a\.hea: it has none of"
+        DataError, match=r"none of the 4 records can be prepared; the first: a\.hea: it has none of"
     ):
         prepare("folder", folder, folder.parent / "x.ecgs", leads=("X1",), quiet=True)
 

@@ -147,11 +147,3 @@ def test_windows_of_nothing_are_refused():
         signals.windows(10, 0)
     with pytest.raises(ConfigError, match="'all'"):
         signals.windows(10, 5, "all")
-
-
-@given(st.integers(1, 30), st.integers(-40, 40), st.integers(1, 40))
-def test_a_cut_has_the_samples_and_nan_elsewhere(n_samples, start, length):
-    signal = np.arange(n_samples, dtype=np.float32)[None] + 1
-    window = signals.cut(signal, start, length)
-    expected = [k + 1 if 0 <= k < n_samples else np.nan for k in range(start, start + length)]
-    np.testing.assert_array_equal(window, np.array([expected], dtype=np.float32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib.util import find_spec
@@ -11,6 +12,18 @@ import typer
 from ecgtransfer import __version__
 from ecgtransfer.cli import commands
 from ecgtransfer.errors import EcgTransferError
+
+# Disk full, no permission, not a folder: the user's to mend, and Python's words name the path.
+_MENDABLE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+}
 
 app = typer.Typer(
     name="ecgtransfer",
@@ -55,7 +68,8 @@ def main() -> None:
         # The reader of our output has gone (`| head`): no error, and nothing left to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        # Disk full, no permission, not a folder: the user's to mend, and Python's words name the path.
+        if error.errno not in _MENDABLE:
+            raise
         where = f" ({error.filename})" if error.filename else ""
         _say(f"{error.strerror or error}{where}. Check that it is there, writable, and has space left")
 

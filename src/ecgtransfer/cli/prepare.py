@@ -30,7 +30,9 @@ def prepare(
         Path | None, typer.Option("--table", help="CSV of your own labels (source `folder`).")
     ] = None,
     recipe: Annotated[str, typer.Option("--recipe", help="How signals are treated.")] = "default",
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0 takes one per core.")] = 0,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Processes; 0: as many as it is worth.")
+    ] = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -47,7 +49,7 @@ def prepare(
         length="first" if options.one_of(length, ("cover", "first"), "length") == "first" else "cover",
         table=table,
         recipe=recipe,
-        workers=options.threads_or_all(workers),
+        workers=workers or None,
         quiet=quiet,
     )
     if json:

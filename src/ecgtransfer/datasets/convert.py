@@ -130,6 +130,12 @@ def load(job: Job) -> Converted:
         )
 
 
+def rejections(job: Job) -> list[tuple[int, str]]:
+    """Read back only which records of a chunk were rejected, and why."""
+    with np.load(job.target, allow_pickle=False) as content:  # arrays are read when asked for
+        return [(position, reason) for position, reason in json.loads(content["meta"].tobytes())["rejected"]]
+
+
 def _windows(record: Record, shape: Shape) -> tuple[list[NDArray[np.int16]], list[int], float, list[str]]:
     """Return a record's windows, their starts, µV per step, and what there is to remark."""
     if record.n_samples == 0:

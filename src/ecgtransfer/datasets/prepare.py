@@ -7,6 +7,7 @@ and the working folder removed. The number of workers has no influence on a sing
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import time
 from collections import Counter
@@ -141,6 +142,9 @@ def prepare(
     jobs = pool.jobs_of(origin, listing, shape, description.recipe, work)
     pool.run(jobs, workers, Progress(f"preparing {source}", quiet=quiet))
 
+    if listing.rejected or any(convert.rejections(job) for job in jobs):
+        # The official folds belong to the complete source; a part of it is divided afresh.
+        description = dataclasses.replace(description, official_folds=False)
     rejected = [_rejection(item.record_id, item.file, item.reason) for item in listing.rejected]
     flags: Counter[str] = Counter()
     n_listed = len(listing.entries) + len(listing.rejected)
@@ -153,7 +157,9 @@ def prepare(
     except DataError as error:
         if len(rejected) < n_listed:
             raise
-        first = f"{rejected[0]['file'] or rejected[0]['record_id']}: {rejected[0]['reason']}"
+        # The first that was tried says more than one that was never listed.
+        told = rejected[min(len(listing.rejected), len(rejected) - 1)]
+        first = f"{told['file'] or told['record_id']}: {told['reason']}"
         shutil.rmtree(work, ignore_errors=True)
         raise DataError(
             f"none of the {n_listed} records can be prepared; the first: {first}", where=root

@@ -3,10 +3,8 @@
 from ecgtransfer.evidence.intervals import (
     Interval,
     PairedRun,
-    SingleRun,
     paired_difference,
-    single_mean,
     weighted_auroc,
 )
 
-__all__ = ["Interval", "PairedRun", "SingleRun", "paired_difference", "single_mean", "weighted_auroc"]
+__all__ = ["Interval", "PairedRun", "paired_difference", "weighted_auroc"]

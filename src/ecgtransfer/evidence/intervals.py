@@ -51,7 +51,7 @@ from numpy.typing import NDArray
 from ecgtransfer.errors import DataError
 from ecgtransfer.evidence.auroc import RankedScores, blocks, weighted_auroc
 
-__all__ = ["MINIMUM_POSITIVES", "Interval", "PairedRun", "SingleRun", "paired_difference", "single_mean"]
+__all__ = ["MINIMUM_POSITIVES", "Interval", "PairedRun", "SingleRun", "paired_difference"]
 __all__ += ["weighted_auroc"]
 
 # Below this many test patients in the rarer class of a target no interval is given.
@@ -110,7 +110,7 @@ class Interval:
     Attributes
     ----------
     difference : float or None
-        The estimate, a difference of macro AUROCs (or a macro AUROC, from :func:`single_mean`); None where
+        The estimate, a difference of macro AUROCs; None where
         no target can be measured in some run.
     low, high : float or None
         The interval; None where there is too little to give one, as ``note`` says.
@@ -179,18 +179,6 @@ def paired_difference(
     singles = [SingleRun(r.seed, r.pretraining_seed, r.patient, r.labels, r.scores_a) for r in runs]
     arms = [[run.scores_a, run.scores_b] for run in runs]
     return _interval(singles, arms, (1.0, -1.0), resamples, level, seed, bounds=(-1.0, 1.0))
-
-
-def single_mean(
-    runs: Sequence[SingleRun], *, resamples: int = 2000, level: float = 0.95, seed: int
-) -> Interval:
-    """Return one arm's mean macro AUROC with its interval; parameters as in :func:`paired_difference`.
-
-    Two arms' own intervals must not be compared with each other: they share patients and seeds, so only
-    :func:`paired_difference` says whether the arms differ.
-    """
-    arms = [[run.scores] for run in runs]
-    return _interval(runs, arms, (1.0,), resamples, level, seed, bounds=(0.0, 1.0))
 
 
 def _interval(

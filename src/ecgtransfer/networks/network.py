@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from ecgtransfer.errors import ModelError
-from ecgtransfer.networks.initialise import initialise
 
 if TYPE_CHECKING:
     from ecgtransfer.networks.registry import Card
@@ -90,22 +89,6 @@ class Network(nn.Module):
         self._check(x)
         features: Tensor = self.encoder(x / self.card.input_scale_mv)
         return features
-
-    def replace_head(self, n_outputs: int, head_seed: int) -> None:
-        """Put a new, random head of ``n_outputs`` on the same encoder.
-
-        Raises
-        ------
-        ModelError
-            ``n_outputs`` is not a positive integer.
-        """
-        n_outputs = check_size("n_outputs", n_outputs)
-        old = self.head.weight
-        head = nn.Linear(self.encoder.n_features, n_outputs, device="meta").to_empty(device="cpu")
-        initialise(head, head_seed, "head")
-        # Drawn on the CPU whatever the device, so that the same seed gives the same head everywhere.
-        self.head = head.to(device=old.device, dtype=old.dtype).train(self.training)
-        self.n_outputs = n_outputs
 
     def blocks(self) -> list[tuple[str, nn.Module]]:
         """Return ``(name, module)`` from the input to the head; each parameter is in exactly one of them."""

@@ -4,6 +4,6 @@ from ecgtransfer.signals.leads import arrange
 from ecgtransfer.signals.readers import read
 from ecgtransfer.signals.record import STANDARD_LEADS, Record, standard_lead
 from ecgtransfer.signals.resample import resample
-from ecgtransfer.signals.windows import cut, windows
+from ecgtransfer.signals.windows import windows
 
-__all__ = ["STANDARD_LEADS", "Record", "arrange", "cut", "read", "resample", "standard_lead", "windows"]
+__all__ = ["STANDARD_LEADS", "Record", "arrange", "read", "resample", "standard_lead", "windows"]

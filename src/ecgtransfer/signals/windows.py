@@ -26,7 +26,7 @@ def windows(n_samples: int, length: int, policy: Literal["cover", "first"] = "co
     Returns
     -------
     int array [windows]
-        A record that is no longer than one window gives ``[0]``; `cut` pads it.
+        A record that is no longer than one window gives ``[0]``; the caller pads it with "no sample".
 
     Raises
     ------
@@ -46,12 +46,3 @@ def windows(n_samples: int, length: int, policy: Literal["cover", "first"] = "co
     starts = np.arange(-(-n_samples // length), dtype=np.int64) * length
     starts[-1] = n_samples - length
     return starts
-
-
-def cut(signal: NDArray[np.float32], start: int, length: int) -> NDArray[np.float32]:
-    """Return one window ``[..., length]`` of ``signal [..., samples]``; NaN where there is no sample."""
-    window = signal[..., max(start, 0) : max(start + length, 0)]
-    before = min(max(-start, 0), length)
-    padded = np.full((*signal.shape[:-1], length), np.nan, dtype=np.float32)
-    padded[..., before : before + window.shape[-1]] = window
-    return padded

@@ -235,7 +235,11 @@ def _fit_head(outcome: _Outcome, arm: Arm, network: Network, train: Feed, valida
         estimate_normalisation(network, train)
     freeze(network.encoder)
     head = fit_head(network, train, validation)
-    outcome.details["head"] = {"penalty": head.penalty, "constant_targets": list(head.constant_targets)}
+    outcome.details["head"] = {
+        "penalty": head.penalty,
+        "constant_targets": list(head.constant_targets),
+        "unfinished_targets": list(head.unfinished_targets),
+    }
 
 
 def _search_rate(

@@ -21,6 +21,9 @@ from ecgtransfer.training import Feed, known_bce, predict_features
 PENALTIES = (0.03, 0.3, 3.0, 30.0)
 
 
+MAX_ITERATIONS = 5000
+
+
 @dataclass(frozen=True)
 class HeadFit:
     """How a head was found on frozen features.
@@ -32,11 +35,14 @@ class HeadFit:
     validation_loss : float
     constant_targets : tuple of int
         Targets with one class only among the training labels: their head says the (smoothed) prevalence.
+    unfinished_targets : tuple of int
+        Targets whose fit, at the chosen penalty, stopped at `MAX_ITERATIONS` before it had converged.
     """
 
     penalty: float
     validation_loss: float
     constant_targets: tuple[int, ...]
+    unfinished_targets: tuple[int, ...]
 
 
 def freeze(module: nn.Module) -> None:
@@ -92,12 +98,12 @@ def fit_head(
         projected = projected @ basis.T
     losses = [
         known_bce(validation.labels, (projected @ weights.T + bias).astype(np.float32))
-        for _, weights, bias in fits
+        for _, weights, bias, _ in fits
     ]
     # Where the validation part knows no label at all every loss is NaN: the middle penalty then stands.
     best = np.nanmin(losses) if not np.isnan(losses).all() else np.nan
     tied = [i for i, loss in enumerate(losses) if np.isnan(best) or loss <= best + 1e-12]
-    penalty, weights, bias = fits[tied[len(tied) // 2]]
+    penalty, weights, bias, unfinished = fits[tied[len(tied) // 2]]
     if basis is not None:
         weights = weights @ basis
     weights = weights * scale
@@ -107,14 +113,17 @@ def fit_head(
     constant = tuple(
         target for target in range(train.n_targets) if len(np.unique(_known(train.labels[:, target]))) < 2
     )
-    return HeadFit(penalty, float(best), constant)
+    return HeadFit(penalty, float(best), constant, tuple(unfinished))
 
 
 def _fit_targets(
     features: NDArray[np.float64], labels: NDArray[np.float32], penalty: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return weights [targets, features] and biases [targets] of one logistic regression per target."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[int]]:
+    """Return weights [targets, features], biases [targets], and the targets whose fit did not converge."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+
+    unfinished: list[int] = []
 
     weights = np.zeros((labels.shape[1], features.shape[1]))
     bias = np.zeros(labels.shape[1])
@@ -126,12 +135,14 @@ def _fit_targets(
             prevalence = (positives + 1) / (total + 2)  # Laplace: a finite logit
             bias[target] = np.log(prevalence / (1 - prevalence))
             continue
-        model = LogisticRegression(C=1.0 / penalty, max_iter=5000, tol=1e-7)
+        model = LogisticRegression(C=1.0 / penalty, max_iter=MAX_ITERATIONS, tol=1e-7)
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # a head that did not converge is not a result
+            warnings.simplefilter("ignore", ConvergenceWarning)  # told in HeadFit instead
             model.fit(features[known], column[known].astype(np.int64))
+        if model.n_iter_[0] >= MAX_ITERATIONS:
+            unfinished.append(target)
         weights[target], bias[target] = model.coef_[0], model.intercept_[0]
-    return weights, bias
+    return weights, bias, unfinished
 
 
 def _known(column: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -48,37 +48,20 @@ def _list_records(root: Path, request: Request) -> Listing:
     lines: dict[str, int] = {}
     for number, cells in rows:
         where = f"{table.name}, line {number}"
-        if len(cells) != len(names):
-            raise DataError(f"{len(cells)} cells where the header has {len(names)}", where=where)
-        row = dict(zip(names, (cell.strip() for cell in cells), strict=True))
-        values = {code: _value(code, row[code], where) for code in codes}
-        patient = row.get("patient") or None
-        if not row["file"]:
-            whose = f" (patient {patient})" if patient else ""
-            rejected.append(
-                Rejection(f"line {number}", "", f"line {number} of {table.name} names no file{whose}")
-            )
+        try:
+            entry = _entry(names, cells, root, table, where)
+        except DataError as error:
+            # One row that cannot be understood must not cost the others.
+            rejected.append(Rejection(f"line {number}", _file_cell(names, cells), str(error)))
             continue
-        file = _resolve(root, table, row["file"])
-        age, flags = parse_age(row.get("age", ""), where=where)
-        if row.get("sex", "").lower() not in _SEX:
+        if entry.record_id in lines:
             raise DataError(
-                f"sex {row['sex']!r} is not male or female", where=where, remedy="m, f, or nothing"
-            )
-        if file is None:
-            reason = f"line {number} of {table.name} names a file that is not there"
-            rejected.append(Rejection(f"line {number}", row["file"], reason))
-            continue
-        record_id = _stem(file)
-        if record_id in lines:
-            raise DataError(
-                f"{row['file']} is also in line {lines[record_id]}",
+                f"{entry.file} is also in line {lines[entry.record_id]}",
                 where=where,
                 remedy="Keep one row per recording",
             )
-        lines[record_id] = number
-        sex = _SEX[row.get("sex", "").lower()]
-        entries.append(Entry(record_id, file, values, patient, age, sex, flags=flags))
+        lines[entry.record_id] = number
+        entries.append(entry)
     entries.sort(key=lambda entry: entry.record_id)
     with_patient = sum(entry.patient_id is not None for entry in entries)
     patients_known = bool(entries) and with_patient == len(entries)
@@ -87,10 +70,10 @@ def _list_records(root: Path, request: Request) -> Listing:
     if not patients_known:
         what = "there is no patient column" if "patient" not in names else "some rows name no patient"
         notes.append(f"{what}, so separation by patient cannot be verified")
-    unlisted = _unlisted(root, entries)
+    unlisted = _unlisted(root, entries, rejected)
     if unlisted:
-        some = ", ".join(unlisted[:5]) + (", …" if len(unlisted) > 5 else "")
-        notes.append(f"{len(unlisted)} recordings in the folder are not in {table.name}: {some}")
+        notes.append(f"{len(unlisted)} recordings in the folder are not in {table.name}: see rejected.csv")
+        rejected += [Rejection(name, name, f"{table.name} does not list it") for name in unlisted]
     return Listing(
         root=root,
         entries=tuple(entries),
@@ -101,6 +84,30 @@ def _list_records(root: Path, request: Request) -> Listing:
         rejected=tuple(rejected),
         notes=tuple(notes),
     )
+
+
+def _entry(names: list[str], cells: list[str], root: Path, table: Path, where: str) -> Entry:
+    """Return what a row says; a `DataError` says why it cannot be used."""
+    if len(cells) != len(names):
+        raise DataError(f"{len(cells)} cells where the header has {len(names)}", where=where)
+    row = dict(zip(names, (cell.strip() for cell in cells), strict=True))
+    values = {name: _value(name, text, where) for name, text in row.items() if name not in _KNOWN}
+    patient = row.get("patient") or None
+    if not row["file"]:
+        raise DataError(f"it names no file{f' (patient {patient})' if patient else ''}", where=where)
+    age, flags = parse_age(row.get("age", ""), where=where)
+    sex = row.get("sex", "").lower()
+    if sex not in _SEX:
+        raise DataError(f"sex {row['sex']!r} is not male or female", where=where, remedy="m, f, or nothing")
+    file = _resolve(root, table, row["file"])
+    if file is None:
+        raise DataError(f"it names a file that is not there, {row['file']}", where=where)
+    return Entry(_stem(file), file, values, patient, age, _SEX[sex], flags=flags)
+
+
+def _file_cell(names: list[str], cells: list[str]) -> str:
+    place = names.index("file")
+    return cells[place].strip() if place < len(cells) else ""
 
 
 def _only_table(root: Path) -> Path:
@@ -176,10 +183,10 @@ def _leads(root: Path, entries: list[Entry], request: Request) -> tuple[tuple[st
     return STANDARD_LEADS, ""
 
 
-def _unlisted(root: Path, entries: list[Entry]) -> list[str]:
+def _unlisted(root: Path, entries: list[Entry], rejected: list[Rejection]) -> list[str]:
     """Return the recordings in the folder that no row names, told by the suffixes of those that are named."""
     suffixes = {".hea"} | {Path(entry.file).suffix for entry in entries}
-    named = {entry.record_id for entry in entries}
+    named = {entry.record_id for entry in entries} | {_stem(item.file) for item in rejected if item.file}
     there = {path.relative_to(root) for path in root.rglob("*") if path.suffix in suffixes - {".csv"}}
     return sorted({_stem(path.as_posix()) for path in there} - named)
 
