@@ -90,6 +90,12 @@ def compare(
     StudyError
         ``out`` holds another study.
     """
+    if out.exists() and any(out.iterdir()) and not ((out / "plan.json").exists() or (out / "runs").exists()):
+        raise StudyError(
+            "the folder exists and is not a study",
+            where=out,
+            remedy="Choose another name with -o, or remove it",
+        )
     store = Store.open(downstream)
     macro = macro_set(store, comparison.task, study_seed=comparison.study_seed, seeds=range(comparison.seeds))
     check_sizes(comparison, store)

@@ -56,7 +56,7 @@ class StudyError(EcgTransferError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Say which names are known, the nearest first: the remedy for a misspelt name."""
-    known = sorted(known)
+    known = sorted(set(known))
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     listing = ", ".join(known) if known else "none"
     return f"Did you mean {close[0]}? Known: {listing}" if close else f"Known: {listing}"

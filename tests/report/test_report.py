@@ -54,7 +54,7 @@ def test_two_upstreams_are_two_comparisons_that_share_scratch() -> None:
                 if name in item:
                     item[name] = -0.111
         both[kind] += extra
-    first, second = comparison_table(both)
+    first, second, _ = comparison_table(both)
     assert "cinc2017" in str(first.title)
     assert "ptbxl" in str(second.title)
     assert "−0.111" not in printed([first])

@@ -48,7 +48,7 @@ def test_zero_within_the_interval_decides_nothing(
 
 def test_where_there_is_no_interval_nothing_is_claimed() -> None:
     said = sentence(findings(contrast(low=None, high=None, note="no interval: the scarcest target has 4")))
-    assert "+0.040 macro AUROC, without an interval (no interval: the scarcest target has 4)" in said
+    assert "+0.040 macro AUROC (no interval: the scarcest target has 4)" in said
     assert "it gains" not in said
     said = sentence(findings(contrast(difference=None, low=None, high=None, note="none can be measured")))
     assert "no difference could be estimated (none can be measured)" in said

@@ -88,7 +88,7 @@ def compare(
         opened = Store.open(stores[0], verify=False)
         pretraining = Pretraining(
             store=stores[0],
-            task=options.choose_task(opened, upstream_task),
+            task=options.choose_task(opened, upstream_task, "--upstream-task"),
             budget=upstream_budget.budget(flip=opened.info.polarity_uncertain, upstream=True),
             learning_rate=pretrain_rate,
         )

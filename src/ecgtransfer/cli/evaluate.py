@@ -24,8 +24,10 @@ def evaluate(
         return
     from rich.console import Console
 
-    from ecgtransfer.report.tables import result_table
+    from ecgtransfer.report.tables import remarks, result_table
 
     console = Console()
     console.print(result_table(result))
+    for remark in remarks(result):
+        console.print(remark, highlight=False)
     console.print(f"{result['records']['test']} records: {result['split']}.", highlight=False)

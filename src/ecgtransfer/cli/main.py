@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from importlib.util import find_spec
+from typing import NoReturn
 
 import typer
 
@@ -48,7 +49,10 @@ def _options(
 def main() -> None:
     """Run the command line: exit 0, 2 with one paragraph for what the user can mend, 1 for a bug."""
     try:
-        app()
+        # Not its stand-alone mode, which would answer a broken pipe with the exit code of a bug.
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
     except EcgTransferError as error:
         _say(str(error))
     except ModuleNotFoundError as error:
@@ -59,19 +63,38 @@ def main() -> None:
             f"this command needs the package '{missing}', which is not installed. "
             "Install it with: pip install 'ecgtransfer[train]'"
         )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         print(
             "\nStopped. What was finished is on disk; the same command goes on from there.", file=sys.stderr
         )
         sys.exit(130)
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`): no error, and nothing left to flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _reader_gone()
+    except SystemExit as stop:
+        # The parser answers a broken pipe with 1, the exit code of a bug.
+        if isinstance(stop.__context__, BrokenPipeError):
+            _reader_gone()
+        raise
     except OSError as error:
         if error.errno not in _MENDABLE:
             raise
         where = f" ({error.filename})" if error.filename else ""
         _say(f"{error.strerror or error}{where}. Check that it is there, writable, and has space left")
+    except Exception as error:
+        # What the parser says of a wrong option: it knows how to show itself and its exit code.
+        show = getattr(error, "show", None)
+        if show is None:
+            raise
+        show()
+        sys.exit(2)
+
+
+def _reader_gone() -> NoReturn:
+    """Leave with 0 where the reader of our output has gone (`| head`): no error, nothing left to flush."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os._exit(0)
 
 
 def _say(message: str) -> None:

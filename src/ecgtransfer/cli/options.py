@@ -59,7 +59,7 @@ def labels(text: str) -> int | None:
     return int(text)
 
 
-def choose_task(store: Store, task: str | None) -> str:
+def choose_task(store: Store, task: str | None, option: str = "--task") -> str:
     """Return the task that was asked for, or the only one the store has."""
     if task is not None:
         return store.task(task).name
@@ -69,7 +69,7 @@ def choose_task(store: Store, task: str | None) -> str:
     raise ConfigError(
         f"the store has {len(known)} tasks",
         where=store.path,
-        remedy=f"Choose one with --task: {', '.join(known)}",
+        remedy=f"Choose one with {option}: {', '.join(known)}",
     )
 
 

@@ -83,4 +83,8 @@ def check(kind: type[Settings], *, prefix: str = "", **values: Any) -> Settings:
         name = str(first["loc"][0]).replace("_", "-") if first["loc"] else "options"
         option = f"--{prefix}{'network' if name == 'networks' else name}"
         message = str(first["msg"]).removeprefix("Value error, ")
+        if first["type"] in ("int_parsing", "int_from_float"):
+            message = "whole numbers are needed" + (", or 'all'" if option == "--sizes" else "")
+        elif first["type"] == "float_parsing":
+            message = "a number is needed, such as 0.001"
         raise ConfigError(f"{first['input']!r} does not fit: {message}", where=option) from None

@@ -66,10 +66,12 @@ def run_single(
 def _print(content: dict[str, Any], out: Path) -> None:
     from rich.console import Console
 
-    from ecgtransfer.report.tables import result_table
+    from ecgtransfer.report.tables import remarks, result_table
 
     console = Console()
     console.print(result_table(content["result"]))
+    for remark in remarks(content["result"]):
+        console.print(remark, highlight=False)
     counts, measured = content["result"]["records"], content["measured"]
     if "load" in content["result"]:
         load = content["result"]["load"]

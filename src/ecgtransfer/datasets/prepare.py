@@ -323,4 +323,4 @@ def _rejection(record_id: str, file: str, reason: str) -> dict[str, str]:
 
 
 def _flag_notes(flags: Counter[str]) -> list[str]:
-    return [f"{count:,} records flagged {flag!r}" for flag, count in sorted(flags.items())]
+    return [f"{count:,} record{'s' * (count != 1)} flagged {flag!r}" for flag, count in sorted(flags.items())]

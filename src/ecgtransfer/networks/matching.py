@@ -90,7 +90,7 @@ def _other_leads(card: Mapping[str, Any], folder: str | Path, given: str) -> Mod
     takes = _counted(names) if names else str(card["n_leads"])
     how = f"--leads {','.join(names)}" if names else f"--leads and {card['n_leads']} names"
     return ModelError(
-        f"the model takes n_leads {takes}, the signals have {given}",
+        f"the model takes other leads ({takes}) than the signals have ({given})",
         where=folder,
         remedy=f"Prepare the store with {how}, or train on the leads of the store",
     )

@@ -35,7 +35,7 @@ def _clause(contrast: Mapping[str, Any]) -> str:
         return f"{size} no difference could be estimated ({contrast['note']})"
     figure = f"{contrast['difference']:+.3f} macro AUROC"
     if contrast["low"] is None:
-        return f"{size} {figure}, without an interval ({contrast['note']})"
+        return f"{size} {figure} ({contrast['note']})"
     interval = f"{contrast['level']:.0%} interval {contrast['low']:+.3f} to {contrast['high']:+.3f}"
     if contrast["low"] > 0:
         verdict = "gains"

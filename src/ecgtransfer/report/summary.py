@@ -311,8 +311,7 @@ def _protocol(comparison: Comparison, specs: Sequence[RunSpec]) -> dict[str, Any
 
 def _notes(comparison: Comparison, store: Store) -> list[str]:
     notes = [
-        "Intervals resample patients crossed with seeds; they hold for this pool of recordings and, for "
-        "pre-trained arms, this one checkpoint.",
+        "Pre-trained arms start from one checkpoint: the intervals do not know how another one would fare.",
         "The intervals are not adjusted for the number of comparisons shown.",
     ]
     if not store.info.patients_known:

@@ -58,7 +58,26 @@ def result_table(result: Mapping[str, Any]) -> Table:
     macro = test["macro"]
     table.add_section()
     table.add_row(f"macro of {len(macro['targets'])}", "", *map(number, (macro[key] for key in keys)))
+    others = [name for name in test["targets"] if name not in macro["targets"]]
+    if others:
+        table.caption = f"{table.caption}; too few positives or negatives for the macro: {', '.join(others)}"
     return table
+
+
+def remarks(result: Mapping[str, Any]) -> list[str]:
+    """Return what a reader of one run's table must not miss: divergence, and why a macro is missing."""
+    lines = []
+    if result.get("diverged_at") is not None:
+        kept = f"the weights after update {result['best_update']}" if result["best_update"] else "the start"
+        lines.append(
+            f"Training diverged at update {result['diverged_at']}: this model has {kept}. "
+            "Give a lower --learning-rate."
+        )
+    macro = result["test"]["macro"]
+    reasons = unique(str(why) for why in macro["why"].values())
+    if macro["auroc"] is None and reasons:
+        lines.append(f"No macro AUROC: {reasons[0]}.")
+    return lines
 
 
 def markdown(evidence: Evidence) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import platform
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from ecgtransfer.datasets.splits import split, subset
 from ecgtransfer.datasets.store import Store
-from ecgtransfer.errors import StudyError
+from ecgtransfer.errors import EcgTransferError, StudyError
 from ecgtransfer.files import write_json
 from ecgtransfer.networks import Network, build, load_encoder, read_card, save_model
 from ecgtransfer.progress import Progress
@@ -96,7 +98,7 @@ def run(
     upstream = _upstream(spec, locations)
     parts = _Parts.of(spec, store)  # first, because a size that is refused leaves no folder behind
     working = working_folder(folder)
-    with only_here(working / "lock"), _threads(spec.threads):
+    with only_here(working / "lock"), _threads(spec.threads), _tidy(working):
         _begin(working, spec)
         started = time.perf_counter()
         if spec.network in BASELINES:
@@ -327,6 +329,17 @@ def _told(progress: Progress | None, updates: int, rate: float) -> Callable[[int
         progress.update(done, updates, f"rate {rate:g}  loss {loss:.4f}  {speed:.0f} records/s")
 
     return tell
+
+
+@contextlib.contextmanager
+def _tidy(working: Path) -> Iterator[None]:
+    """Remove the working folder of a run that is refused before it has anything to go on from."""
+    try:
+        yield
+    except EcgTransferError:
+        if not any(working.glob("checkpoint-*")):
+            shutil.rmtree(working, ignore_errors=True)
+        raise
 
 
 def _begin(working: Path, spec: RunSpec) -> None:

@@ -36,4 +36,5 @@ def known_bce(labels: NDArray[np.float32], logits: NDArray[np.float32]) -> float
     """Return the same mean for arrays, in double precision; NaN where no entry is known."""
     known = ~np.isnan(labels)
     z, y = logits[known].astype(np.float64), labels[known].astype(np.float64)
-    return float(np.mean(np.logaddexp(0.0, z) - y * z)) if known.any() else float("nan")
+    with np.errstate(invalid="ignore"):
+        return float(np.mean(np.logaddexp(0.0, z) - y * z)) if known.any() else float("nan")

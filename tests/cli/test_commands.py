@@ -1,0 +1,173 @@
+"""The real commands on small data: the result alone on stdout, progress on stderr, 0 when all went well."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ecgtransfer import __version__
+from ecgtransfer.datasets.simulate import simulate
+from ecgtransfer.datasets.store import Store
+from tests.small import NETWORK, result_of, write_store
+
+COMMAND = Path(sys.executable).with_name("ecgtransfer")
+BRIEF = ["--task", "waves", "--updates", "2", "--batch-size", "8", "--threads", "1"]
+HEAVY = ("torch", "pandas", "sklearn", "scipy", "matplotlib", "pyarrow", "wfdb", "jinja2")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("commands")
+
+
+@pytest.fixture(scope="module")
+def down(folder: Path) -> Store:
+    return write_store(folder / "down.ecgs")
+
+
+@pytest.fixture(scope="module")
+def up(folder: Path) -> Store:
+    return write_store(folder / "up.ecgs", seed=5)
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return a function that runs a command in this process: words → stdout; it must end with 0."""
+
+    def run(*words: object) -> str:
+        from ecgtransfer.cli.main import main
+
+        monkeypatch.setattr(sys, "argv", ["ecgtransfer", *map(str, words)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        said = capsys.readouterr()
+        assert left.value.code == 0, said.err
+        return said.out
+
+    return run
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["compare", "--help"], ["--version"]])
+def test_help_is_fast_because_it_imports_nothing_heavy(words: list[str]) -> None:
+    script = (
+        "import sys\nfrom ecgtransfer.cli.main import main\nsys.argv = ['ecgtransfer', *sys.argv[1:]]\n"
+        "try:\n    main()\nexcept SystemExit as left:\n    assert not left.code, left.code\n"
+        f"print('heavy:', *[name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "heavy:"
+
+
+def test_the_commands_in_the_order_in_which_a_user_meets_them(call: Any) -> None:
+    text = call("--help")
+    names = ["demo", "datasets", "prepare", "networks", "pretrain", "train", "finetune", "evaluate"]
+    names.append("compare")
+    listed = text[text.index("Commands") :].split()
+    assert [word for word in listed if word in names] == names
+    assert call("--version").strip() == __version__
+
+
+def test_the_installed_command_prepares_a_folder(tmp_path: Path) -> None:
+    simulate("B", 6, tmp_path / "raw", seed=1, seconds=2.0)
+    words = ["prepare", "folder", tmp_path / "raw", "-o", tmp_path / "b.ecgs", "--seconds", "2"]
+    done = subprocess.run(
+        [COMMAND, *words, "--leads", "I,II", "--workers", "1", "--json"],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["n_records"], found["n_listed"], found["n_rejected"]) == (6, 6, 0)
+    assert found["path"] == str(tmp_path / "b.ecgs")
+    store = Store.open(tmp_path / "b.ecgs")
+    assert (store.info.leads, store.info.n_samples) == (("I", "II"), 200)
+
+
+def test_prepare_says_how_many_of_how_many(call: Any, tmp_path: Path) -> None:
+    simulate("A", 5, tmp_path / "raw", seed=2, seconds=2.0)
+    (tmp_path / "raw" / "A00002.dat").unlink()
+    text = call("prepare", "folder", tmp_path / "raw", "-o", tmp_path / "a.ecgs", "--seconds", 2, "--quiet")
+    assert text.startswith(f"{tmp_path / 'a.ecgs'}: 4 of 5 records, 4 windows, 1 rejected (see rejected.csv)")
+
+
+def test_listings_as_tables_and_as_json(call: Any) -> None:
+    sources = {row["name"]: row for row in json.loads(call("datasets", "--json"))}
+    assert {"ludb", "cinc2017", "ptbxl", "folder"} <= set(sources)
+    assert all(row["licence"] and row["citation"] for row in sources.values())
+    found = {row["name"]: row for row in json.loads(call("networks", "--json"))}
+    assert {NETWORK, "resnet1d18", "lstm", "lstm-pooled"} <= set(found)
+    assert found["lstm"]["head_share"] > 0.5 > found["lstm-pooled"]["head_share"]
+    table = call("datasets")
+    assert all(name in table for name in sources)
+
+
+def test_pretrain_finetune_and_evaluate(call: Any, up: Store, down: Store, tmp_path: Path) -> None:
+    model, tuned = tmp_path / "model", tmp_path / "tuned"
+    made = json.loads(call("pretrain", up.path, "-o", model, "--network", NETWORK, *BRIEF, "--json"))
+    assert made["result"] == result_of(model)
+    assert made["spec"]["budget"]["updates"] == 2
+    assert made["spec"]["n"] is None
+
+    text = call("finetune", down.path, "-o", tuned, "--from", model, "--n", 30, *BRIEF, "--quiet")
+    load = result_of(tuned)["load"]
+    assert f"Loaded: {load['matched']} tensors matched, 2 re-initialised, 0 unexpected." in text
+    assert f"Model: {tuned}" in text
+    counts = result_of(tuned)["records"]
+    assert f"{counts['train']} records trained on, {counts['validation']} chose the weights" in text
+
+    found = json.loads(call("evaluate", tuned, down.path, "--json"))
+    assert found["test"] == result_of(tuned)["test"]
+    assert f"{found['records']['test']} records: the test part" in call("evaluate", tuned, down.path)
+
+
+def test_train_again_in_the_same_place_returns_what_is_there(call: Any, down: Store, tmp_path: Path) -> None:
+    words = ["train", down.path, "-o", tmp_path / "m", "--network", NETWORK, "--n", "30", *BRIEF, "--json"]
+    first = call(*words)
+    assert call(*words) == first
+
+
+def test_compare(
+    call: Any, up: Store, down: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "compare", down.path, "--from", up.path, "-o", tmp_path / "study", "--network", NETWORK,
+        "--arms", "scratch, full", "--sizes", "20", "--seeds", 1, "--rates", "0.003",
+        "--task", "waves", "--upstream-task", "waves", "--updates", 2, "--batch-size", 8,
+        "--pretrain-updates", 2, "--pretrain-batch-size", 8, "--workers", 1,
+    ]  # fmt: skip
+    found = json.loads(call(*words, "--json"))
+    assert found == json.loads((tmp_path / "study" / "evidence.json").read_text())
+    assert {cell["arm"] for cell in found["cells"]} == {"scratch", "full"}
+    text = call(*words)
+    assert " ".join(found["sentence"].split()) in " ".join(text.split())
+    assert f"Report: {tmp_path / 'study' / 'report.html'}" in text
+    assert np.isfinite(found["cells"][0]["auroc"])
+
+
+def test_progress_goes_to_stderr(
+    call: Any,
+    down: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from ecgtransfer.cli import main
+
+    words = ["train", down.path, "-o", tmp_path / "m", "--network", NETWORK, "--n", "30", *BRIEF, "--json"]
+    ticks = iter(range(0, 10**6, 100))
+    monkeypatch.setattr("ecgtransfer.progress.time.monotonic", lambda: next(ticks))
+    monkeypatch.setattr(sys, "argv", ["ecgtransfer", *map(str, words)])
+    with pytest.raises(SystemExit):
+        main.main()
+    said = capsys.readouterr()
+    json.loads(said.out)
+    assert f"{NETWORK} scratch: 2/2  rate 0.001  loss " in said.err
+    assert "records/s" in said.err

@@ -1,0 +1,125 @@
+"""Small stores that have what large ones have: patients with two records, several windows, unknown labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgtransfer.datasets.store import Chunk, Store, StoreDescription, write
+from ecgtransfer.study.plan import single_spec
+from ecgtransfer.study.run import Locations, run
+from ecgtransfer.study.spec import Budget, RunSpec
+
+LEADS = ("I", "II")
+TASKS: dict[str, list[list[Any]]] = {
+    "waves": [["slow", ["SLOW"]], ["fast", ["FAST"]], ["rare", ["RARE"]]],
+    "few": [["rare", ["RARE"]]],
+}
+NETWORK = "resnet1d18-w16"
+BUDGET = Budget(updates=4, batch_size=8, validations=2)
+UNLABELLED = 7
+
+
+def write_store(
+    path: Path,
+    *,
+    n: int = 100,
+    seed: int = 0,
+    leads: tuple[str, ...] = LEADS,
+    rate: float = 100.0,
+    n_samples: int = 200,
+    crowd: bool = False,
+) -> Store:
+    """Write a store of ``n`` records: "slow" and "fast" waves to be learnt, and "rare", which 4 records have.
+
+    The first 40 records are of 20 patients, every fifth record has two windows, 5 % of the labels of slow and
+    fast are unknown, and record `UNLABELLED` has no label at all. With ``crowd``, the first 12 records are of
+    one patient and have "rare" too.
+    """
+    random = np.random.default_rng(seed)
+    present = random.random((n, 3)) < (0.45, 0.4, 0.0)
+    present[np.linspace(3, n - 5, 4).astype(int), 2] = True
+    patients = [i // 2 if i < 40 else i for i in range(n)]
+    if crowd:
+        present[:12, 2], patients[:12] = True, [0] * 12
+    unknown = random.random((n, 3)) < (0.05, 0.05, 0.0)
+    unknown[UNLABELLED] = True
+    owner = np.repeat(np.arange(n), 1 + (np.arange(n) % 5 == 0))
+    t = np.arange(n_samples) / rate
+    signals = random.normal(0, 0.1, (len(owner), len(leads), n_samples))
+    signals[:, 0] += 0.2 * present[owner, :1] * np.sin(2 * np.pi * 2 * t)
+    signals[:, -1] += 0.2 * present[owner, 1:2] * np.sin(2 * np.pi * 8 * t)
+    names = [f"r{i:03d}" for i in range(n)]
+    chunk = Chunk(
+        windows=np.rint(signals * 1000).astype(np.int16),
+        window_record=owner,
+        starts=np.concatenate([np.arange(c) * n_samples for c in np.bincount(owner)]),
+        records=[
+            {
+                "record_id": name,
+                "file": f"{name}.hea",
+                "patient_id": f"P{patients[i]:03d}",
+                "age": float(random.integers(30, 90)),
+                "sex": ("male", "female", None)[i % 3],
+                "fold": None,
+                "flags": (),
+                "hash": name,
+                "scale_uv": 1.0,
+            }
+            for i, name in enumerate(names)
+        ],
+        statements=[
+            {
+                code: None if hidden else int(value)
+                for code, value, hidden in zip(("SLOW", "FAST", "RARE"), row, gaps, strict=True)
+            }
+            for row, gaps in zip(present, unknown, strict=True)
+        ],
+    )
+    description = StoreDescription(
+        name=path.name.removesuffix(".ecgs"),
+        source="small",
+        title="A small store",
+        leads=leads,
+        sampling_rate=rate,
+        n_samples=n_samples,
+        licence="none",
+        citation="none",
+        address="none",
+        recipe={"name": "small", "seed": seed},
+        tasks=TASKS,
+        annotated=("SLOW", "FAST", "RARE"),
+        official_folds=False,
+        patients_known=True,
+        polarity_uncertain=False,
+    )
+    return write(path, description, [chunk])
+
+
+def make_spec(store: Store, **changes: Any) -> RunSpec:
+    """Return the spec of a run of well under a second."""
+    values: dict[str, Any] = {
+        "network": NETWORK, "arm": "scratch", "task": "waves", "upstream": None, "n": 30, "seed": 0,
+        "study_seed": 0, "rates": (3e-3,), "budget": BUDGET, "threads": 1,
+    }  # fmt: skip
+    return single_spec(store, **{**values, **changes})
+
+
+def train_model(folder: Path, store: Store, **changes: Any) -> dict[str, Any]:
+    """Pre-train a small network on every label of a store; ``folder`` is then a model folder."""
+    spec = make_spec(store, **{"arm": "pretrain", "n": None, **changes})
+    return run(spec, folder, Locations({store.fingerprint: store.path}))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return every file below a folder."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def result_of(folder: Path) -> dict[str, Any]:
+    """Return the part of a run's result.json that is compared."""
+    result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))["result"]
+    return result
