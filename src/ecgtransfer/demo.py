@@ -36,7 +36,7 @@ class Scale:
     seeds: int = 3
     pretraining: Budget = field(default_factory=lambda: Budget(updates=600, batch_size=64, validations=10))
     budget: Budget = field(default_factory=lambda: Budget(updates=240, batch_size=32, validations=12))
-    rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
+    rates: tuple[float, ...] = (1e-3, 3e-3)
 
 
 def demo(out: Path, *, scale: Scale | None = None, workers: int = 2, quiet: bool = False) -> dict[str, Any]:
