@@ -151,7 +151,7 @@ def test_leads_that_are_absent_or_derived_are_flagged(folder: Path):
     window = store.read(np.array([0]))[0]
     assert (window[4] == -32768).all()
     np.testing.assert_allclose(window[2] / 1000, signal[1] - signal[0], atol=0.0011)
-    assert "1 records flagged 'lead V6 missing'" in summary.notes
+    assert "1 record flagged 'lead V6 missing'" in summary.notes
     with pytest.raises(
         DataError, match=r"none of the 4 records can be prepared; the first: a\.hea: it has none of"
     ):

@@ -157,7 +157,7 @@ def test_no_match_is_an_error(folder: Path) -> None:
     ("network", "said"),
     [
         (build("lstm-pooled"), "model is resnet1d18-w16.*is lstm-pooled.*--network resnet1d18-w16"),
-        (build(n_leads=1), r"takes n_leads 2 \(I, II\), the signals have 1.*--leads I,II"),
+        (build(n_leads=1), r"takes other leads \(2 \(I, II\)\) than the signals have \(1\).*--leads I,II"),
         (build(sampling_rate=250.0), "100 Hz.*250 Hz.*--rate 100"),
     ],
 )
@@ -167,7 +167,7 @@ def test_other_signals_are_refused(network: networks.Network, said: str, folder:
 
 
 def test_other_lead_names_are_refused(folder: Path) -> None:
-    with pytest.raises(ModelError, match=r"I, II\), the signals have 2 \(II, I\).*--leads I,II"):
+    with pytest.raises(ModelError, match=r"I, II\)\) than the signals have \(2 \(II, I\)\).*--leads I,II"):
         networks.load_encoder(build(), folder, leads=("II", "I"))
     card = networks.read_card(folder)
     with pytest.raises(ModelError, match=r"2 \(I, V1\)"):
