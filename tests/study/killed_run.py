@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 from ecgtransfer.progress import Progress
-from ecgtransfer.study import run as runner
+from ecgtransfer.study import learn
+from ecgtransfer.study.run import Locations, run
 from ecgtransfer.study.spec import RunSpec
 
 
@@ -19,7 +20,7 @@ class Telling(Progress):
 
 
 if __name__ == "__main__":
-    runner.CHECKPOINT_SECONDS = 0.0
+    learn.CHECKPOINT_SECONDS = 0.0
     spec = RunSpec.from_dict(json.loads(Path(sys.argv[2]).read_text()))
-    locations = runner.Locations({spec.store: Path(sys.argv[1])})
-    runner.run(spec, Path(sys.argv[3]), locations, progress=Telling("killed"))
+    locations = Locations({spec.store: Path(sys.argv[1])})
+    run(spec, Path(sys.argv[3]), locations, progress=Telling("killed"))

@@ -24,9 +24,11 @@ from ecgtransfer.errors import ConfigError, EcgTransferError, ModelError, StudyE
 from ecgtransfer.files import hash_file
 from ecgtransfer.networks import build, load_model
 from ecgtransfer.seeds import entropy
+from ecgtransfer.study import learn
 from ecgtransfer.study import run as runner
+from ecgtransfer.study.learn import choose_rate
 from ecgtransfer.study.ledger import PREDICTION_FIELDS, read_predictions
-from ecgtransfer.study.run import Locations, choose_rate, run
+from ecgtransfer.study.run import Locations, run
 from ecgtransfer.study.spec import RunSpec
 from ecgtransfer.workers import only_here
 from tests.small import BUDGET, NETWORK, contents, make_spec, result_of, train_model, write_store
@@ -104,13 +106,13 @@ def test_the_threads_are_those_of_the_spec_and_the_callers_come_back(
     spec: RunSpec, locations: Locations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used = []
-    real = runner.fit
+    real = learn.fit
 
     def watching(*args: Any, **options: Any) -> Any:
         used.append(torch.get_num_threads())
         return real(*args, **options)
 
-    monkeypatch.setattr(runner, "fit", watching)
+    monkeypatch.setattr(learn, "fit", watching)
     torch.set_num_threads(2)
     run(spec, tmp_path / "run", locations)
     assert used == [1]
@@ -156,8 +158,8 @@ def test_killed_in_the_middle_and_started_again_gives_the_same_bytes(
     def watching(*args: Any, progress: Any, **options: Any) -> Any:
         return real(*args, progress=lambda done, *_: updates.append(done), **options)
 
-    real = runner.fit
-    monkeypatch.setattr(runner, "fit", watching)
+    real = learn.fit
+    monkeypatch.setattr(learn, "fit", watching)
     run(spec, tmp_path / "cut", locations)
     # It went on, and began neither training again.
     assert updates in ([4, 5, 6], [5, 6])
@@ -179,7 +181,7 @@ def test_a_checkpoint_of_another_spec_is_not_continued(
     def stop(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(learn, "CHECKPOINT_SECONDS", 0.0)
     with monkeypatch.context() as patched:
         patched.setattr(runner, "judge", stop)
         with pytest.raises(KeyboardInterrupt):
@@ -444,7 +446,7 @@ class TestArms:
         """Return a run's folder and what its training was given: the head and every batch."""
         name, model = upstream
         seen: dict[str, Any] = {"batches": []}
-        real = runner.fit
+        real = learn.fit
 
         def watching(network: Any, train: Any, validation: Any, settings: Any, **options: Any) -> Any:
             seen["head"] = {key: tensor.clone() for key, tensor in network.head.state_dict().items()}
@@ -462,7 +464,7 @@ class TestArms:
                 hook.remove()
 
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(runner, "fit", watching)
+            patched.setattr(learn, "fit", watching)
             start = name if arm in ("full", "linear-probe") else None
             spec = make_spec(store, network=network, arm=arm, upstream=start)
             run(spec, folder, Locations({store.fingerprint: store.path}, {name: model}))

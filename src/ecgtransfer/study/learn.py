@@ -1,0 +1,241 @@
+"""What a run learns: a baseline, a head on a frozen encoder, or a network, trained once per rate."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgtransfer.datasets.splits import split, subset
+from ecgtransfer.datasets.store import Store
+from ecgtransfer.networks import Network, build, load_encoder
+from ecgtransfer.progress import Progress
+from ecgtransfer.seeds import entropy
+from ecgtransfer.study.baselines import BASELINES, fit_baseline
+from ecgtransfer.study.spec import RunSpec
+from ecgtransfer.training import Feed, FitSettings, fit, predict_logits
+from ecgtransfer.transfer import PRETRAIN, Arm, estimate_normalisation, fit_head, freeze, get_arm
+
+# How often a training leaves a checkpoint from which a killed run goes on.
+CHECKPOINT_SECONDS = 30.0
+
+Positions = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Record positions of the three parts, the labels of the whole store [records, targets], and how."""
+
+    train: Positions
+    validation: Positions
+    test: Positions
+    labels: Floats
+    how: str
+    unlabelled: int
+
+    @classmethod
+    def of(cls, spec: RunSpec, store: Store) -> Parts:
+        """Divide the store as the run's seeds say; `ConfigError` for a size that the pool cannot serve."""
+        task = store.task(spec.task)
+        division = split(store, task, study_seed=spec.study_seed, seed=spec.seed)
+        chosen = subset(store, task, division.pool, spec.n, study_seed=spec.study_seed, seed=spec.seed)
+        return cls(
+            train=chosen.train,
+            validation=chosen.validation,
+            test=division.test,
+            labels=store.labels(task),
+            how=division.how,
+            unlabelled=division.unlabelled,
+        )
+
+    def feed(self, store: Store, records: Positions) -> Feed:
+        """Return these records with their labels, ready for a network."""
+        return Feed(store, records, self.labels[records])
+
+
+@dataclass
+class Outcome:
+    """What a network or a baseline leaves behind before it is judged."""
+
+    validation_logits: Floats
+    test_logits: Floats
+    details: dict[str, Any]
+    network: Network | None = None
+    history: tuple[dict[str, float], ...] = ()
+    training_seconds: float = 0.0
+    trained_here: float = 0.0
+    records_seen: int = 0
+
+
+def learn(
+    spec: RunSpec,
+    store: Store,
+    parts: Parts,
+    upstream: Path | None,
+    working: Path,
+    progress: Progress | None,
+) -> Outcome:
+    """Learn from the training part, choose on the validation part, and say what that makes of both others.
+
+    Parameters
+    ----------
+    upstream : Path or None
+        The model folder that a pre-trained arm starts from.
+    working : Path
+        Where checkpoints are left, and found again after a kill.
+    """
+    if spec.network in BASELINES:
+        return _run_baseline(spec, store, parts)
+    return _run_network(spec, store, parts, upstream, working, progress)
+
+
+def _run_baseline(spec: RunSpec, store: Store, parts: Parts) -> Outcome:
+    fitted = fit_baseline(spec.network, store, parts.train, parts.validation, parts.test, parts.labels)
+    return Outcome(fitted.validation_logits, fitted.test_logits, {"baseline": fitted.as_dict()})
+
+
+def _run_network(
+    spec: RunSpec,
+    store: Store,
+    parts: Parts,
+    upstream: Path | None,
+    working: Path,
+    progress: Progress | None,
+) -> Outcome:
+    arm = get_arm(spec.arm)
+    network = build(
+        spec.network,
+        n_leads=len(store.info.leads),
+        n_outputs=len(spec.targets),
+        n_samples=store.info.n_samples,
+        sampling_rate=store.info.sampling_rate,
+        encoder_seed=entropy(
+            spec.study_seed, spec.seed, "encoder", *(["upstream"] if arm is PRETRAIN else [])
+        ),
+        head_seed=entropy(spec.study_seed, spec.seed, "head"),
+    )
+    train, validation = parts.feed(store, parts.train), parts.feed(store, parts.validation)
+    details: dict[str, Any] = {}
+    if arm.start == "pretrained":
+        assert upstream is not None  # the runner saw to it
+        report = load_encoder(network, upstream, leads=store.info.leads)
+        details["load"] = {
+            "matched": len(report.matched),
+            "reinitialised": list(report.reinitialised),
+            "unexpected": list(report.unexpected),
+        }
+    outcome = Outcome(np.empty(0, np.float32), np.empty(0, np.float32), details, network)
+    if arm.moves == "head":
+        _fit_head(outcome, arm, network, train, validation)
+    else:
+        _search_rate(outcome, spec, network, train, validation, working, progress)
+    # In float32 whatever the training's precision: rounded logits tie, and ties move ranks.
+    outcome.validation_logits = predict_logits(network, validation)
+    outcome.test_logits = predict_logits(network, parts.feed(store, parts.test))
+    return outcome
+
+
+def _fit_head(outcome: Outcome, arm: Arm, network: Network, train: Feed, validation: Feed) -> None:
+    if arm.start == "random":
+        estimate_normalisation(network, train)
+    freeze(network.encoder)
+    head = fit_head(network, train, validation)
+    outcome.details["head"] = {
+        "penalty": head.penalty,
+        "constant_targets": list(head.constant_targets),
+        "unfinished_targets": list(head.unfinished_targets),
+    }
+
+
+def _search_rate(
+    outcome: Outcome,
+    spec: RunSpec,
+    network: Network,
+    train: Feed,
+    validation: Feed,
+    working: Path,
+    progress: Progress | None,
+) -> None:
+    """Train once per rate from the same start, and leave the network with the lowest validation loss."""
+    budget = spec.budget
+    start = copy.deepcopy(network.state_dict())
+    found = []
+    for number, rate in enumerate(spec.rates):
+        network.load_state_dict(start)
+        settings = FitSettings(
+            updates=budget.updates,
+            batch_size=budget.batch_size,
+            learning_rate=rate,
+            weight_decay=budget.weight_decay,
+            warmup_fraction=budget.warmup_fraction,
+            clip_norm=budget.clip_norm,
+            validate_every=max(1, budget.updates // budget.validations),
+            precision=spec.precision,
+            augment=budget.augment,
+            study_seed=spec.study_seed,
+            seed=spec.seed,
+        )
+        tick = time.perf_counter()
+        fitted = fit(
+            network,
+            train,
+            validation,
+            settings,
+            checkpoint=working / f"checkpoint-{number}.safetensors",
+            checkpoint_every=CHECKPOINT_SECONDS,
+            progress=_told(progress, budget.updates, rate),
+        )
+        outcome.trained_here += time.perf_counter() - tick
+        outcome.training_seconds += fitted.seconds
+        outcome.records_seen += fitted.records_seen
+        found.append((rate, fitted, copy.deepcopy(network.state_dict())))
+    chosen = choose_rate({rate: fitted.validation_loss for rate, fitted, _ in found})
+    fitted, weights = next((fitted, weights) for rate, fitted, weights in found if rate == chosen)
+    network.load_state_dict(weights)
+    network.eval()
+    outcome.history = tuple(fitted.history)
+    outcome.details |= {
+        "learning_rate": chosen,
+        "search": [
+            {"rate": rate, "validation_loss": each.validation_loss, "diverged_at": each.diverged_at}
+            for rate, each, _ in found
+        ],
+        "best_update": fitted.best_update,
+        "batch_size": fitted.batch_size,
+        "diverged_at": fitted.diverged_at,
+    }
+
+
+def choose_rate(losses: Mapping[float, float | None]) -> float:
+    """Return the rate with the lowest validation loss; ties take the middle rate.
+
+    Parameters
+    ----------
+    losses : mapping
+        Rate → loss, None where training diverged before its first validation. When all did, the lowest rate
+        is taken.
+    """
+    known = {rate: loss for rate, loss in losses.items() if loss is not None}
+    if not known:
+        return min(losses)
+    best = min(known.values())
+    tied = sorted(rate for rate, loss in known.items() if loss <= best)
+    return tied[len(tied) // 2]
+
+
+def _told(progress: Progress | None, updates: int, rate: float) -> Callable[[int, float, float], None] | None:
+    """Turn the loop's report after every update into a progress line with loss and throughput."""
+    if progress is None:
+        return None
+
+    def tell(done: int, loss: float, speed: float) -> None:
+        progress.update(done, updates, f"rate {rate:g}  loss {loss:.4f}  {speed:.0f} records/s")
+
+    return tell
