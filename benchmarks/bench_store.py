@@ -102,6 +102,8 @@ def chunks(count: int, *, padded: bool) -> Iterator[Chunk]:
         "sex": "male",
         "fold": None,
         "flags": (),
+        "source": "made",
+        "device": None,
         "hash": "",
         "scale_uv": 1.0,
     }

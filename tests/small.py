@@ -66,6 +66,8 @@ def write_store(
                 "sex": ("male", "female", None)[i % 3],
                 "fold": None,
                 "flags": (),
+                "source": "small",
+                "device": None,
                 "hash": name,
                 "scale_uv": 1.0,
             }

@@ -127,4 +127,4 @@ def test_labels_of_the_real_archive(data: Path, tmp_path: Path):
     assert sum(value["AF"] == 0 for value in values) == 5050 + 2456
     assert sum(value["OTHER"] == 1 for value in values) == 2456
     assert sum(value["AF"] is None for value in values) == 284
-    assert CINC.load(root / "A00001.hea").leads == ("I",)
+    assert CINC.load(root / "A00001.hea", {}).leads == ("I",)

@@ -82,7 +82,7 @@ def test_a_record_in_the_list_without_a_header_is_rejected(tiny):
 
 
 def test_counts_have_one_gain_and_an_invalid_code(tiny):
-    record = LUDB.load(tiny("Rhythm: Sinus rhythm.") / "data/1.hea")
+    record = LUDB.load(tiny("Rhythm: Sinus rhythm.") / "data/1.hea", {})
     assert record.leads == ("I", "II")
     np.testing.assert_allclose(record.signal[0, :7], 0.1 * np.arange(7), atol=1e-6)
     np.testing.assert_allclose(record.signal[1, :7], -0.05 * np.arange(7), atol=1e-6)
@@ -139,7 +139,7 @@ def test_the_common_gain_fulfils_einthoven(data: Path):
     worst, by_header = 0.0, 0.0
     for number in (1, 8, 100, 200):
         path = data / f"ludb/data/{number}.hea"
-        for read in (LUDB.load, signals.read):
+        for read in (lambda path: LUDB.load(path, {}), signals.read):
             one, two, three = read(path).signal[:3]
             error = float(np.abs(two - one - three).max())
             if read is LUDB.load:
@@ -160,5 +160,5 @@ def test_prepare_whole_dataset(data: Path, tmp_path: Path):
     assert "1000/mV" in store.info.recipe["source_signal"]
     labels = store.labels(store.task("all"))
     assert np.nansum(labels[:, store.task("all").target_names.index("LVH")]) == 108
-    expected = signals.resample(LUDB.load(data / "ludb/data/1.hea").signal, 500, 100)
+    expected = signals.resample(LUDB.load(data / "ludb/data/1.hea", {}).signal, 500, 100)
     np.testing.assert_allclose(store.millivolts(np.array([0]))[0], expected, atol=0.00051)

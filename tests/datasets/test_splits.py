@@ -48,7 +48,14 @@ def make_store(
     count = len(patients)
     records = [
         {"record_id": str(i), "file": f"{i}.hea", "patient_id": patients[i], "age": None, "sex": None}
-        | {"fold": fold[i] if fold else None, "flags": (), "hash": "", "scale_uv": 1.0}
+        | {
+            "fold": fold[i] if fold else None,
+            "flags": (),
+            "source": "made",
+            "device": None,
+            "hash": "",
+            "scale_uv": 1.0,
+        }
         for i in range(count)
     ]
     statements = [

@@ -48,7 +48,9 @@ def record(name: str, **changes: Any) -> dict[str, Any]:
         "sex": "male",
         "fold": None,
     }
-    return known | {"flags": (), "hash": "0" * 64, "scale_uv": 1.0} | changes
+    return (
+        known | {"flags": (), "source": "made", "device": None, "hash": "0" * 64, "scale_uv": 1.0} | changes
+    )
 
 
 def chunks(sizes: tuple[int, ...], windows_each: int = 1, start: int = 0) -> Iterator[Chunk]:

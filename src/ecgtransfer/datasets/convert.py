@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgtransfer import signals
-from ecgtransfer.datasets import sources
-from ecgtransfer.datasets.store import quantise
+from ecgtransfer.datasets import recipes, sources
+from ecgtransfer.datasets.sources import Source
 from ecgtransfer.datasets.store_files import MISSING
 from ecgtransfer.errors import EcgTransferError, SignalError
-from ecgtransfer.signals import Record
+from ecgtransfer.signals import Record, quality
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,20 @@ class Shape:
     rate: float
     n_samples: int
     length: Literal["cover", "first"]
+    recipe: str = "default"
 
 
 @dataclass(frozen=True)
 class Job:
-    """The files of one chunk, relative to ``root``; ``key`` stands for their state and the recipe."""
+    """The records of one chunk: files relative to ``root``, and what `Source.load` is told of each.
+
+    ``key`` stands for the state of the files, what is told, and the recipe.
+    """
 
     source: str
     root: Path
     names: tuple[str, ...]
+    hows: tuple[Mapping[str, Any], ...]
     shape: Shape
     target: Path
     key: str
@@ -70,13 +75,13 @@ def convert(job: Job) -> int:
     kept: list[dict[str, Any]] = []
     rejected: list[tuple[int, str]] = []
     with _one_thread():
-        for position, name in enumerate(job.names):
-            path = job.root / name
+        for position, (name, how) in enumerate(zip(job.names, job.hows, strict=True)):
             try:
-                record = source.load(path)
+                record = source.load(job.root / name, how)
                 flags = _rate_flags(record, source.rates)
-                cut, at, scale_uv, more = _windows(record, job.shape)
-                digest = _hash(path)
+                flags += [f"{flag.name}: {flag.evidence}" for flag in quality.check(record)]
+                cut, at, scale_uv, more = _windows(record, job.shape, source)
+                digest = _hash(record)
             except MemoryError:
                 raise
             except Exception as error:  # a reader's bug on a strange file must not cost the other records
@@ -136,7 +141,9 @@ def rejections(job: Job) -> list[tuple[int, str]]:
         return [(position, reason) for position, reason in json.loads(content["meta"].tobytes())["rejected"]]
 
 
-def _windows(record: Record, shape: Shape) -> tuple[list[NDArray[np.int16]], list[int], float, list[str]]:
+def _windows(
+    record: Record, shape: Shape, source: Source
+) -> tuple[list[NDArray[np.int16]], list[int], float, list[str]]:
     """Return a record's windows, their starts, µV per step, and what there is to remark."""
     if record.n_samples == 0:
         raise SignalError("it has no samples")
@@ -155,9 +162,16 @@ def _windows(record: Record, shape: Shape) -> tuple[list[NDArray[np.int16]], lis
         for lead, share in zip(shape.leads, absent.mean(axis=1), strict=True):
             if lead not in missing and share > 0:
                 flags.append(f"lead {lead}: no sample in {100 * share:.3g} %")
-    if record.sampling_rate != shape.rate:
-        signal = signals.resample(signal, record.sampling_rate, shape.rate)
-    steps, scale_uv = quantise(signal)
+    if shape.recipe == "paper":
+        steps, scale_uv, more = recipes.as_published(
+            signal,
+            record.sampling_rate,
+            shape.leads,
+            scaled=source.paper_scaled,
+            centred=source.paper_centred,
+        )
+        return [steps], [0], scale_uv, flags + more
+    steps, scale_uv = recipes.to_rate(signal, record.sampling_rate, shape.rate)
     if scale_uv != 1.0:
         flags.append(f"beyond 32.7 mV: {scale_uv:g} uV per step")
     n_samples = steps.shape[1]
@@ -190,29 +204,10 @@ def _text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def _hash(path: Path) -> str:
-    """Return the SHA-256 of the header's bytes, then those of every file that it names, in order."""
-    name = str(path)
-    header = name if name.endswith(".hea") else f"{os.path.splitext(name)[0]}.hea"
-    if not os.path.exists(header):
-        header = name
-    with open(header, "rb", buffering=0) as stream:
-        content = stream.readall()
-    digest = hashlib.sha256(content)
-    if header.endswith(".hea"):
-        lines = [
-            line.split()
-            for line in content.splitlines()
-            if line.strip() and not line.lstrip().startswith(b"#")
-        ]
-        for file in dict.fromkeys(words[0] for words in lines[1:]):
-            # A segment of a multi-segment record is named without suffix, and has a header of its own.
-            other = os.path.join(os.path.dirname(header), os.fsdecode(file))
-            if os.path.isfile(other):
-                with open(other, "rb", buffering=0) as stream:
-                    digest.update(stream.readall())
-            elif os.path.isfile(f"{other}.hea"):
-                digest.update(_hash(Path(f"{other}.hea")).encode())
+def _hash(record: Record) -> str:
+    """Return the SHA-256 of what was recorded: rate, leads and samples, whatever file they came in."""
+    digest = hashlib.sha256(f"{record.sampling_rate:.10g} Hz {' '.join(record.leads)}\n".encode())
+    digest.update(np.ascontiguousarray(record.signal, dtype="<f4").data)
     return digest.hexdigest()
 
 

@@ -32,14 +32,20 @@ def jobs_of(
     folder = work / "chunks"
     folder.mkdir(parents=True, exist_ok=True)
     jobs: list[convert.Job] = []
+    states: dict[str, list[Any]] = {}
     for first in range(0, len(listing.entries), CHUNK):
-        names = tuple(entry.file for entry in listing.entries[first : first + CHUNK])
-        state = [_state(listing.root, name) for name in names]
+        entries = listing.entries[first : first + CHUNK]
+        names, hows = tuple(entry.file for entry in entries), tuple(entry.how for entry in entries)
+        for name in names:
+            if name not in states:  # a file may hold many records
+                states[name] = _state(listing.root, name)
+        state = [[states[entry.file], dict(entry.how)] for entry in entries]
         jobs.append(
             convert.Job(
                 source=origin.name,
                 root=listing.root,
                 names=names,
+                hows=hows,
                 shape=shape,
                 target=folder / f"chunk-{len(jobs):05d}.npz",
                 key=files.hash_json(

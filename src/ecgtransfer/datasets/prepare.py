@@ -17,19 +17,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ecgtransfer.datasets import archive, convert, pool, sources, store
+from ecgtransfer.datasets.recipes import PAPER_RATE, PAPER_SECONDS, RECIPES
 from ecgtransfer.datasets.sources import Entry, Listing, Request, Source
 from ecgtransfer.errors import ConfigError, DataError, nearest
 from ecgtransfer.progress import Progress
 from ecgtransfer.signals import STANDARD_LEADS, standard_lead
+from ecgtransfer.signals.readers.stated import Stated
 
-RECIPES = {
-    "default": {
-        "version": 1,
-        "signal": "mV, no filter but the resampler's, no scaling",
-        "resampling": "polyphase FIR, -60 dB from the new Nyquist frequency up",
-        "missing_limb_leads": "III, aVR, aVL, aVF derived from I and II",
-    }
-}
+UNVERIFIED = "patient separation cannot be verified: not every record names its patient"
 
 
 @dataclass(frozen=True)
@@ -79,6 +74,7 @@ def prepare(
     leads: tuple[str, ...] | None = None,
     length: Literal["cover", "first"] = "cover",
     table: str | Path | None = None,
+    stated: Stated | None = None,
     recipe: str = "default",
     workers: int | None = None,
     quiet: bool = False,
@@ -105,8 +101,10 @@ def prepare(
         record is padded with "no sample".
     table : path, optional
         Table of labels, for the source ``folder``.
-    recipe : str
-        How the signals are treated, see `RECIPES`.
+    stated : Stated, optional
+        What the files do not say themselves (rate, unit, leads), for the source ``folder``.
+    recipe : {'default', 'paper'}
+        How the signals are treated, see `recipes.RECIPES`; ``paper`` always takes the first 10 s at 100 Hz.
     workers : int, optional
         Processes; by default one per core, or just this one for a small dataset.
     quiet : bool
@@ -130,6 +128,9 @@ def prepare(
         rate=float(rate),
         table=None if table is None else Path(table),
         leads=None if leads is None else tuple(standard_lead(lead) for lead in leads),
+        seconds=float(seconds),
+        recipe=recipe,
+        stated=Stated() if stated is None else stated,
     )
     n_samples = _check(origin, request, seconds, length, recipe, workers)
     if out.exists():
@@ -137,7 +138,9 @@ def prepare(
     work = out.with_name(out.name + ".partial")
     root = _dataset_folder(origin, path, work, quiet)
     listing = origin.list_records(root, request)
-    shape = convert.Shape(request.leads or listing.leads, request.rate, n_samples, length)
+    if recipe == "paper":
+        length = "first"
+    shape = convert.Shape(request.leads or listing.leads, request.rate, n_samples, length, recipe)
     description = _describe(out, origin, listing, shape, recipe, seconds)
     jobs = pool.jobs_of(origin, listing, shape, description.recipe, work)
     pool.run(jobs, workers, Progress(f"preparing {source}", quiet=quiet))
@@ -172,7 +175,7 @@ def prepare(
         n_windows=made.n_windows,
         n_rejected=len(rejected),
         rejected=tuple(rejected),
-        notes=(*listing.notes, *_flag_notes(flags)),
+        notes=(*made.info.notes, *_duplicate_notes(made), *_flag_notes(flags)),
         seconds=time.monotonic() - started,
     )
 
@@ -195,7 +198,17 @@ def _check(
             f"{seconds:g} s at {request.rate:g} Hz are {request.rate * seconds:g} samples",
             remedy="Choose a length with a whole number of samples",
         )
+    if recipe == "paper" and (request.rate, seconds) != (PAPER_RATE, PAPER_SECONDS):
+        raise ConfigError(
+            f"the recipe 'paper' is {PAPER_SECONDS:g} s at {PAPER_RATE:g} Hz",
+            remedy="Leave out --rate and --seconds",
+        )
     own_files = origin.records is None
+    if request.stated != Stated() and not own_files:
+        raise ConfigError(
+            f"the files of {origin.name} say themselves what is in them",
+            remedy="State rate, unit and leads for the source 'folder' only",
+        )
     if request.table is not None and not own_files:
         raise ConfigError(f"the source {origin.name} has its own table", remedy="Leave out --table")
     if request.leads is not None:
@@ -275,7 +288,8 @@ def _describe(
         official_folds=origin.official_folds and listing.complete,
         patients_known=listing.patients_known,
         polarity_uncertain=origin.polarity_uncertain,
-        notes=listing.notes,
+        notes=listing.notes if listing.patients_known else (UNVERIFIED, *listing.notes),
+        coverage=listing.coverage,
     )
 
 
@@ -290,7 +304,7 @@ def _chunks(
             rejected.append(_rejection(entries[position].record_id, entries[position].file, reason))
         records = []
         for kept in part.kept:
-            record = _record(entries[kept["position"]], kept)
+            record = _record(entries[kept["position"]], kept, job.source)
             flags.update(flag.split(":")[0] for flag in record["flags"])
             records.append(record)
         if records:
@@ -303,7 +317,7 @@ def _chunks(
             )
 
 
-def _record(entry: Entry, kept: dict[str, Any]) -> dict[str, Any]:
+def _record(entry: Entry, kept: dict[str, Any], source: str) -> dict[str, Any]:
     return {
         "record_id": entry.record_id,
         "file": entry.file,
@@ -313,6 +327,8 @@ def _record(entry: Entry, kept: dict[str, Any]) -> dict[str, Any]:
         "sex": entry.sex if entry.sex is not None else kept["sex"],
         "fold": entry.fold,
         "flags": tuple(flag.replace(";", ",") for flag in (*entry.flags, *kept["flags"])),
+        "source": entry.source or source,
+        "device": entry.device,
         "hash": kept["hash"],
         "scale_uv": kept["scale_uv"],
     }
@@ -320,6 +336,15 @@ def _record(entry: Entry, kept: dict[str, Any]) -> dict[str, Any]:
 
 def _rejection(record_id: str, file: str, reason: str) -> dict[str, str]:
     return {"record_id": record_id, "file": file, "reason": reason}
+
+
+def _duplicate_notes(made: store.Store) -> list[str]:
+    pairs = len(made.duplicates)
+    if not pairs:
+        return []
+    return [
+        f"{pairs:,} pair{'s' * (pairs != 1)} of duplicates, which share a side of every split (see audit)"
+    ]
 
 
 def _flag_notes(flags: Counter[str]) -> list[str]:

@@ -1,4 +1,7 @@
-"""Who is tested and who is learnt from: patient-grouped, stratified partitions and nested random subsets."""
+"""Who is tested and who is learnt from: patient-grouped, stratified partitions and nested random subsets.
+
+What is never divided is a `Store.groups`: the records of a patient, and duplicates whoever they belong to.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ class Split:
     Parameters
     ----------
     pool, test : int array
-        Positions of records in the store, ascending; no patient is in both.
+        Positions of records in the store, ascending; no patient and no ECG is in both.
     how : str
         One sentence that says how the test part was chosen.
     unlabelled : int
@@ -77,7 +80,7 @@ def split(store: Store, task: Task, *, study_seed: int, seed: int) -> Split:
     """
     labels = store.labels(task)
     labelled = np.flatnonzero(~np.isnan(labels).all(axis=1))
-    patients = _patients(store)
+    groups = store.groups
     if store.info.official_folds:
         fold = _official_folds(store)[labelled]
         test_fold, how = OFFICIAL_TEST_FOLD, f"official fold {OFFICIAL_TEST_FOLD} is tested, for every seed"
@@ -86,7 +89,7 @@ def split(store: Store, task: Task, *, study_seed: int, seed: int) -> Split:
         partition, test_fold = (seed // N_FOLDS, seed % N_FOLDS) if changing else (0, 0)
         fold = folds(
             labels[labelled],
-            patients[labelled],
+            groups[labelled],
             N_FOLDS,
             seeds.stream(study_seed, partition, "split"),
         )
@@ -95,9 +98,19 @@ def split(store: Store, task: Task, *, study_seed: int, seed: int) -> Split:
             + ("" if changing else ", for every seed")
         )
     if not store.info.patients_known:
-        how += "; the source names no patients, so patient separation cannot be verified"
+        how += "; not every record names its patient, so patient separation cannot be verified"
     pool, test = labelled[fold != test_fold], labelled[fold == test_fold]
+    patients = store.records["patient_id"].to_numpy(dtype=str)
     both = np.intersect1d(patients[pool], patients[test])
+    twins = np.isin(groups[pool], groups[test])
+    if twins.any() and not both.size:
+        # Only official folds divide duplicates; the tested one stays, as the dataset's authors meant it.
+        how += f"; {twins.sum()} records were left out of the pool: they, or others of their patient, are "
+        how += "duplicates of tested ones"
+        pool = pool[~twins]
+    elif len(store.duplicates):
+        pairs = len(store.duplicates)
+        how += f"; {pairs} pair{'s' * (pairs != 1)} of duplicates, each on one side"
     if both.size or not (pool.size and test.size):
         raise DataError(
             f"the official folds have {both.size} patients on both sides, {len(test)} labelled records to "
@@ -147,13 +160,13 @@ def subset(
             where=store.path,
             remedy=f"Choose n from {SMALLEST_SUBSET} to {len(pool)}",
         )
-    patients = _patients(store)[pool]
+    patients = store.groups[pool]
     rng = seeds.stream(study_seed, seed, "subset")
     rank = rng.permutation(patients.max() + 1)[patients]
     drawn = np.sort(pool[np.lexsort((rng.random(len(pool)), rank))[:n]])
     # Keyed by size: a larger subset is stratified anew, not bound to the smaller one's validation part.
     rng = seeds.stream(study_seed, seed, "subset", "validation", n)
-    counts, sizes, group = _by_group(store.labels(task)[drawn], _patients(store)[drawn])
+    counts, sizes, group = _by_group(store.labels(task)[drawn], store.groups[drawn])
     if len(sizes) < 2:
         raise DataError(
             f"all {n} records drawn are of one patient, so none can be set apart for validation",
@@ -219,11 +232,6 @@ def positives_per_fold(store: Store, task: Task, study_seed: int, seeds: Sequenc
         counted[row, :, 0] = (tested == 1).sum(axis=0)
         counted[row, :, 1] = (tested == 0).sum(axis=0)
     return counted
-
-
-def _patients(store: Store) -> Positions:
-    """Return a number per patient; a record whose patient is unknown is a patient of its own."""
-    return np.unique(store.records["patient_id"].to_numpy(dtype=str), return_inverse=True)[1]
 
 
 def _official_folds(store: Store) -> Positions:

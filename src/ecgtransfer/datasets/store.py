@@ -11,14 +11,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import scipy.sparse
+import scipy.sparse.csgraph
 from numpy.typing import NDArray
 
 from ecgtransfer import files
+from ecgtransfer.datasets import duplicates
 from ecgtransfer.datasets.store_files import (
+    DUPLICATES,
     MISSING,
     SHARD_ROWS,
     ShardWriter,
@@ -27,11 +33,12 @@ from ecgtransfer.datasets.store_files import (
     damaged,
     map_shard,
     read_table,
+    write_duplicates,
 )
 from ecgtransfer.datasets.tasks import Task
 from ecgtransfer.errors import ConfigError, DataError, SignalError, nearest
 
-FORMAT, VERSION = "ecgtransfer-store", 1
+FORMAT, VERSION = "ecgtransfer-store", 2
 
 Rows = NDArray[np.integer[Any]]
 
@@ -86,7 +93,8 @@ class Chunk:
     starts : int array [windows]
         First sample of the window in the resampled record.
     records : list of dict
-        ``record_id, file, patient_id | None, age, sex, fold, flags (tuple of str), hash, scale_uv``.
+        ``record_id, file, patient_id | None, age, sex, fold, flags (tuple of str), source, device | None,
+        hash, scale_uv``.
     statements : list of dict
         One per record: statement code → 1 present, 0 absent, None unknown; an omitted code is unknown.
     """
@@ -103,7 +111,8 @@ class StoreDescription:
     """What a store says about itself besides its signals and tables.
 
     ``sampling_rate`` is in Hz, ``n_samples`` is per window, ``tasks`` maps a name to
-    ``[[target, [codes]], …]``, ``annotated`` lists the statement codes the source annotates.
+    ``[[target, [codes]], …]``, ``annotated`` lists the statement codes the source annotates, ``coverage`` has
+    ``(label as the dataset writes it, code or None, records)``.
     """
 
     name: str
@@ -122,6 +131,7 @@ class StoreDescription:
     patients_known: bool
     polarity_uncertain: bool
     notes: tuple[str, ...] = ()
+    coverage: tuple[tuple[str, str | None, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -146,11 +156,18 @@ class Store:
     records : DataFrame
         One row per record: ``record_id``, ``file``, ``patient_id`` (``record:<record_id>`` where unknown),
         ``age`` (years), ``sex`` (male / female / null), ``fold`` (nullable), ``flags`` (joined by ``;``),
-        ``hash`` (SHA-256 of the raw files), ``scale_uv`` (µV per step).
+        ``source``, ``device`` (null where unknown), ``hash`` (SHA-256 of the decoded recording: rate, leads,
+        samples), ``scale_uv`` (µV per step).
     windows : DataFrame
         One row per window: ``record`` (position in `records`), ``start`` (sample), ``has_missing``.
     statements : DataFrame
         One row per record, one nullable Int8 column per statement code.
+    duplicates : DataFrame
+        One row per pair of records that are the same ECG: ``a``, ``b`` (positions), ``kind``,
+        ``similarity``.
+    groups : int array [records]
+        A number for what no split may divide: the records of a patient, and duplicates whoever they
+        belong to.
     record_of_row : int array [windows]
     """
 
@@ -187,6 +204,25 @@ class Store:
         for entry in (*info.shards, *info.tables):
             check_file(path / entry["file"], entry, verify=verify)
         return cls(path, info)
+
+    @cached_property
+    def duplicates(self) -> pd.DataFrame:
+        """Pairs of records of this store that are the same ECG."""
+        rows = next(entry["rows"] for entry in self.info.tables if entry["file"] == DUPLICATES)
+        return read_table(self.path / DUPLICATES, rows)
+
+    @cached_property
+    def groups(self) -> NDArray[np.int64]:
+        """A number per record for what no split may divide: its patient, and its duplicates."""
+        patient = np.unique(self.records["patient_id"].to_numpy(dtype=str), return_inverse=True)[1]
+        pairs = self.duplicates
+        if not len(pairs):
+            return patient.astype(np.int64)
+        a, b = (patient[pairs[side].to_numpy(dtype=np.int64)] for side in ("a", "b"))
+        shape = (patient.max() + 1,) * 2
+        graph = scipy.sparse.coo_array((np.ones(len(a), dtype=bool), (a, b)), shape=shape)
+        group = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
+        return group[patient].astype(np.int64)
 
     @property
     def fingerprint(self) -> str:
@@ -333,14 +369,16 @@ def write(
                 where=path,
                 remedy="See the reasons; the first is: " + rejected[0]["reason"] if rejected else None,
             )
-        table_entries = tables.write(folder, rejected)
         content = asdict(description) | {
             "n_records": len(tables.records["record_id"]),
             "n_windows": len(tables.starts),
             "n_rejected": len(rejected),
             "shards": shard_entries,
-            "tables": table_entries,
+            "tables": tables.write(folder, rejected),
         }
+        # Looked for here, once, because every split of this store depends on it.
+        pairs = duplicates.find([Store(folder, _info(content))])
+        content["tables"].append(write_duplicates(folder, pairs))
         content["fingerprint"] = _fingerprint(content)
         files.write_json(folder / "dataset.json", {"format": FORMAT, "version": VERSION} | content)
     return Store.open(path, verify=False)
@@ -373,9 +411,13 @@ def _read_info(path: Path) -> StoreInfo:
         intact = False
     if not intact:
         raise damaged(file, "was altered after the store was written")
-    for name in ("leads", "annotated", "notes", "shards", "tables"):
-        content[name] = tuple(content[name])
-    return StoreInfo(**content)
+    return _info(content)
+
+
+def _info(content: Mapping[str, Any]) -> StoreInfo:
+    lists = ("leads", "annotated", "notes", "shards", "tables")
+    coverage = tuple((label, code, count) for label, code, count in content["coverage"])
+    return StoreInfo(**{**content, **{name: tuple(content[name]) for name in lists}, "coverage": coverage})
 
 
 def _fingerprint(content: Mapping[str, Any]) -> str:

@@ -18,11 +18,13 @@ from ecgtransfer import files
 from ecgtransfer.errors import DataError
 
 if TYPE_CHECKING:
+    from ecgtransfer.datasets.duplicates import Pair
     from ecgtransfer.datasets.store import Chunk
 
 MISSING = -32768
 SHARD_ROWS = 4096
 
+DUPLICATES = "duplicates.parquet"
 _TABLES = ("records.parquet", "windows.parquet", "statements.parquet", "rejected.csv")
 _RECORDS = pa.schema(
     [
@@ -33,6 +35,8 @@ _RECORDS = pa.schema(
         pa.field("sex", pa.string()),
         pa.field("fold", pa.int64()),
         pa.field("flags", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("device", pa.string()),
         pa.field("hash", pa.string(), nullable=False),
         pa.field("scale_uv", pa.float64(), nullable=False),
     ]
@@ -166,6 +170,21 @@ class TableWriter:
         files.write_text(folder / "rejected.csv", text.getvalue())
         counts = (len(self.statements), len(self.starts), len(self.statements), len(rejected))
         return [_entry(folder / name, count) for name, count in zip(_TABLES, counts, strict=True)]
+
+
+def write_duplicates(folder: Path, pairs: Sequence[Pair]) -> dict[str, Any]:
+    """Write the pairs of records of this store that are the same ECG; return the table's entry."""
+    table = pa.table(
+        {
+            "a": pa.array([pair.a[1] for pair in pairs], pa.int64()),
+            "b": pa.array([pair.b[1] for pair in pairs], pa.int64()),
+            "kind": pa.array([pair.kind for pair in pairs], pa.string()),
+            # Two digits: beyond them processors differ, and the same input must give the same bytes.
+            "similarity": pa.array([round(pair.similarity, 2) for pair in pairs], pa.float64()),
+        }
+    )
+    _write_table(folder / DUPLICATES, table)
+    return _entry(folder / DUPLICATES, len(pairs))
 
 
 def read_table(path: Path, rows: int) -> pd.DataFrame:

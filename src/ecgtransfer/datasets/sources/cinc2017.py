@@ -8,8 +8,10 @@ is unknown. The Challenge's own classes are kept beside that as ``OTHER`` and ``
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ecgtransfer import signals
 from ecgtransfer.datasets import tasks
@@ -21,7 +23,7 @@ from ecgtransfer.signals import Record
 CODES = ("SR", "AF", "OTHER", "NOISY")
 
 
-def load(path: Path) -> Record:
+def load(path: Path, how: Mapping[str, Any]) -> Record:
     """Read a recording; its one lead, ``ECG`` in the header, is lead I (between the two hands)."""
     record = signals.read(path)
     return replace(record, leads=("I",)) if record.leads == ("ECG",) else record

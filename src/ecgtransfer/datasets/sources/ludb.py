@@ -7,7 +7,9 @@ step. The raw counts therefore have one common gain. It is not stated; 1000 per 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +32,7 @@ from ecgtransfer.signals.readers import wfdb
 COUNTS_PER_MV = 1000.0
 
 
-def load(path: Path) -> Record:
+def load(path: Path, how: Mapping[str, Any]) -> Record:
     """Read a record's raw counts and scale all leads by the one common gain."""
     digital, header = wfdb.read_digital(path)
     signal = digital.T.astype(np.float32) / np.float32(COUNTS_PER_MV)

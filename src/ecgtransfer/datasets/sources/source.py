@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ecgtransfer import signals
 from ecgtransfer.errors import DataError
 from ecgtransfer.signals import Record
+from ecgtransfer.signals.readers.stated import Stated
 
 Sex = Literal["male", "female"]
 Tasks = dict[str, list[list[Any]]]  # as `tasks.of_source` gives them: name → [[target, [codes]], …]
@@ -21,6 +22,9 @@ class Entry:
 
     ``file`` is relative to the dataset's folder; ``statements`` holds 1 (present), 0 (absent) or ``None``
     (unknown) by code, and a code that is not listed is unknown. ``flags`` are remarks on this record.
+    ``how`` is what `Source.load` must be told to read this very record, as JSON-able values: its row in a
+    file that holds several, a gain to use instead of the header's. ``source`` names the dataset that the
+    record of a mixture comes from (by default the source itself), ``device`` what recorded it.
     """
 
     record_id: str
@@ -31,6 +35,9 @@ class Entry:
     sex: Sex | None = None
     fold: int | None = None
     flags: tuple[str, ...] = ()
+    how: Mapping[str, Any] = field(default_factory=dict)
+    source: str | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,9 @@ class Request:
     rate: float = 100.0
     table: Path | None = None
     leads: tuple[str, ...] | None = None
+    seconds: float = 10.0
+    recipe: str = "default"
+    stated: Stated = field(default_factory=Stated)
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,9 @@ class Listing:
     """All records of a dataset, in an order that depends on its content alone.
 
     ``leads``, ``annotates``, ``tasks`` and ``patients_known`` are those of the source except where they
-    depend on the user's table. ``complete`` is true where the official folds may be used.
+    depend on the user's table. ``complete`` is true where the official folds may be used. ``coverage`` has
+    one row per label as the dataset writes it: label, the code it became (``None``: unmapped), and how many
+    records carry it.
     """
 
     root: Path
@@ -68,6 +80,12 @@ class Listing:
     complete: bool = False
     rejected: tuple[Rejection, ...] = ()
     notes: tuple[str, ...] = ()
+    coverage: tuple[tuple[str, str | None, int], ...] = ()
+
+
+def load_file(path: Path, how: Mapping[str, Any]) -> Record:
+    """Read a file that holds one record and says all about itself."""
+    return signals.read(path)
 
 
 @dataclass(frozen=True)
@@ -95,7 +113,7 @@ class Source:
     list_records : callable
         Folder, request → `Listing`.
     load : callable
-        Path of one file → `Record`; by default `signals.read`.
+        Path of a file and the entry's ``how`` → `Record`; by default `signals.read`.
     patients_known : bool
         Whether records can be grouped by patient.
     polarity_uncertain : bool
@@ -108,6 +126,9 @@ class Source:
         Further rates in Hz at which the same recordings are published.
     beside : tuple of str
         Files that may lie beside the archive and belong to the dataset.
+    paper_scaled, paper_centred : bool
+        Recipe ``paper``: whether the study scaled each lead to its range here, and whether it took the
+        middle 10 s instead of the first.
     """
 
     name: str
@@ -123,13 +144,15 @@ class Source:
     tasks: Tasks
     contains: Callable[[Path], bool]
     list_records: Callable[[Path, Request], Listing]
-    load: Callable[[Path], Record] = field(default=signals.read)
+    load: Callable[[Path, Mapping[str, Any]], Record] = field(default=load_file)
     patients_known: bool = True
     polarity_uncertain: bool = False
     official_folds: bool = False
     signal_note: str = "mV as the header says"
     other_rates: tuple[float, ...] = ()
     beside: tuple[str, ...] = ()
+    paper_scaled: bool = True
+    paper_centred: bool = False
 
     @property
     def rates(self) -> tuple[float, ...]:
