@@ -66,7 +66,7 @@ def write_store(
                 "sex": ("male", "female", None)[i % 3],
                 "fold": None,
                 "flags": (),
-                "source": "small",
+                "source": f"small{seed}",
                 "device": None,
                 "hash": name,
                 "scale_uv": 1.0,
@@ -83,7 +83,7 @@ def write_store(
     )
     description = StoreDescription(
         name=path.name.removesuffix(".ecgs"),
-        source="small",
+        source=f"small{seed}",
         title="A small store",
         leads=leads,
         sampling_rate=rate,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ecgtransfer.datasets.overlap import Overlap, overlap
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError, StudyError
 from ecgtransfer.files import hash_file, write_json, write_text
@@ -17,6 +18,7 @@ from ecgtransfer.report.html import write_report
 from ecgtransfer.report.summary import Upstream, summarise
 from ecgtransfer.report.tables import markdown
 from ecgtransfer.study.executors import execute
+from ecgtransfer.study.judge import left_out
 from ecgtransfer.study.ledger import Ledger, read_result
 from ecgtransfer.study.plan import (
     Comparison,
@@ -133,6 +135,7 @@ class _Made:
     name: str
     task: str
     spec: RunSpec
+    shared: Overlap
 
 
 @dataclass(frozen=True)
@@ -174,12 +177,13 @@ def _find_starts(
     if missing and pretraining is not None:
         upstream_store = Store.open(pretraining.store)
         _check_fit(upstream_store, store)
+        shared = overlap(upstream_store, [store])
         stores[upstream_store.fingerprint] = upstream_store.path
         for network in missing:
-            spec = _pretraining_spec(comparison, pretraining, upstream_store, network)
+            spec = _pretraining_spec(comparison, pretraining, upstream_store, store, network)
             names[network] = f"run:{spec.id}"
             folders[names[network]] = ledger.folder(spec.id)
-            made.append(_Made(network, upstream_store.info.name, pretraining.task, spec))
+            made.append(_Made(network, upstream_store.info.name, pretraining.task, spec, shared))
     return _Starts(names, Locations(stores, folders), told, tuple(made))
 
 
@@ -215,6 +219,7 @@ def _given(folder: Path, comparison: Comparison, store: Store) -> tuple[str, Ups
         records=own["records"]["train"] + own["records"]["validation"],
         seconds=None,
         score=card["score"]["auroc"],
+        left_out=left_out(card, store),
     )
 
 
@@ -227,11 +232,12 @@ def _tell(made: _Made, ledger: Ledger) -> Upstream:
         records=counts["train"] + counts["validation"],
         seconds=done["measured"]["seconds"],
         score=done["result"]["test"]["macro"]["auroc"],
+        left_out=made.shared.sentence(made.name),
     )
 
 
 def _pretraining_spec(
-    comparison: Comparison, pretraining: Pretraining, upstream: Store, network: str
+    comparison: Comparison, pretraining: Pretraining, upstream: Store, downstream: Store, network: str
 ) -> RunSpec:
     return single_spec(
         upstream,
@@ -245,6 +251,7 @@ def _pretraining_spec(
         rates=[pretraining.learning_rate],
         budget=pretraining.budget,
         threads=comparison.threads,
+        apart_from=[downstream],
     )
 
 
@@ -265,6 +272,13 @@ def _check_fit(upstream: Store, downstream: Store) -> None:
             f"downstream of {theirs.n_samples} at {theirs.sampling_rate:g} Hz",
             where=upstream.path,
             remedy="Prepare both with the same --rate and --seconds",
+        )
+    if ours.recipe["name"] != theirs.recipe["name"]:
+        raise ConfigError(
+            f"the upstream was prepared by the recipe '{ours.recipe['name']}', the downstream by "
+            f"'{theirs.recipe['name']}'",
+            where=upstream.path,
+            remedy="Prepare both with the same --recipe",
         )
 
 

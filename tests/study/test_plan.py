@@ -56,6 +56,8 @@ CHANGES: dict[str, Any] = {
     "precision": None,  # the other one than the machine's
     "threads": 2,
     "macro_targets": ("slow",),
+    "apart_from": ("0" * 16,),
+    "excluded": ("r001",),
     "version": 99,
 }
 

@@ -1,16 +1,30 @@
-"""`ecgtransfer datasets`: what can be prepared, as a table."""
+"""`ecgtransfer datasets`: what can be prepared and what is prepared here, as a table."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from ecgtransfer.cli import options
 
 
-def datasets(json: options.Json = False) -> None:
-    """List the sources: records, patients, leads, rate, statements annotated, licence, address."""
+def datasets(
+    folder: Annotated[
+        Path, typer.Option("--in", help="Where to look for stores that are prepared already.")
+    ] = Path(),
+    json: options.Json = False,
+) -> None:
+    """List the sources: size, leads, rate, statements annotated, licence, address, and the stores here."""
     from ecgtransfer.datasets import sources
+    from ecgtransfer.datasets.store import find_stores
 
+    prepared: dict[str, list[dict[str, Any]]] = {}
+    for path, info in find_stores(folder):
+        prepared.setdefault(info.source, []).append(
+            {"path": str(path), "records": info.n_records, "sampling_rate": info.sampling_rate}
+        )
     rows: list[dict[str, Any]] = []
     for name in sources.names():
         source = sources.get(name)
@@ -27,6 +41,7 @@ def datasets(json: options.Json = False) -> None:
                 "licence": source.licence,
                 "citation": source.citation,
                 "address": source.address,
+                "prepared": prepared.get(source.name, []),
             }
         )
     if json:
@@ -35,8 +50,8 @@ def datasets(json: options.Json = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="Sources that `ecgtransfer prepare` knows")
-    for column in ("source", "records", "patients", "leads", "Hz", "statements", "licence"):
+    table = Table(title="Sources that `ecgtransfer prepare` knows, and the stores here")
+    for column in ("source", "records", "patients", "leads", "Hz", "annotated", "licence", "here"):
         table.add_column(column, justify="right" if column in ("records", "patients") else "left")
     for row in rows:
         own = row["records"] is None
@@ -48,6 +63,7 @@ def datasets(json: options.Json = False) -> None:
             "yours" if own else f"{row['sampling_rate']:g}",
             "your columns" if own else str(len(row["annotates"])),
             "yours" if own else str(row["licence"]),
+            "\n".join(f"{store['path']} ({store['records']:,})" for store in row["prepared"]),
         )
     console = Console()
     console.print(table)

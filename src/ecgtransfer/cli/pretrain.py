@@ -21,6 +21,13 @@ def pretrain(
     seed: options.Seed = 0,
     study_seed: options.StudySeed = 0,
     flip: options.Flip = None,
+    apart_from: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--apart-from",
+            help="A store that the model is to be tested on: what this one shares with it is left out.",
+        ),
+    ] = None,
     threads: options.Threads = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -43,4 +50,5 @@ def pretrain(
         threads=threads,
         json=json,
         quiet=quiet,
+        apart_from=apart_from or (),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def run_single(
     threads: int,
     json: bool,
     quiet: bool,
+    apart_from: Sequence[Path] = (),
 ) -> None:
     """Plan one run, carry it out into ``out``, and print what came of it."""
     from ecgtransfer.cli import settings
@@ -52,7 +54,12 @@ def run_single(
             flip=store.info.polarity_uncertain if flip is None else flip, upstream=arm == "pretrain"
         ),
         threads=options.threads_or_all(threads),
+        apart_from=[Store.open(other) for other in apart_from],
     )
+    if apart_from:
+        options.note(
+            f"{len(spec.excluded):,} recordings are in those stores too, or of the same patients: left out."
+        )
     upstreams = {} if model is None or upstream is None else {upstream: model}
     progress = Progress(f"{network} {arm}", quiet=quiet)
     content = run(spec, out, Locations({store.fingerprint: store.path}, upstreams), progress=progress)

@@ -54,7 +54,7 @@ class Subset:
     validation: Positions
 
 
-def split(store: Store, task: Task, *, study_seed: int, seed: int) -> Split:
+def split(store: Store, task: Task, *, study_seed: int, seed: int, excluded: Sequence[str] = ()) -> Split:
     """Divide the records of a store into a pool and a test part.
 
     Where the store is a complete source with official folds, fold 10 is the test part. Otherwise patients are
@@ -68,6 +68,8 @@ def split(store: Store, task: Task, *, study_seed: int, seed: int) -> Split:
     task : Task
         Its targets are what the folds are stratified by.
     study_seed, seed : int
+    excluded : sequence of str
+        Ids of records that take no part, as if they had no label.
 
     Returns
     -------
@@ -79,7 +81,11 @@ def split(store: Store, task: Task, *, study_seed: int, seed: int) -> Split:
         There are fewer than five patients with a label, or the official folds contradict themselves.
     """
     labels = store.labels(task)
-    labelled = np.flatnonzero(~np.isnan(labels).all(axis=1))
+    known = ~np.isnan(labels).all(axis=1)
+    unlabelled = int((~known).sum())
+    if excluded:
+        known &= ~store.records["record_id"].isin(excluded).to_numpy(dtype=bool)
+    labelled = np.flatnonzero(known)
     groups = store.groups
     if store.info.official_folds:
         fold = _official_folds(store)[labelled]
@@ -118,7 +124,9 @@ def split(store: Store, task: Task, *, study_seed: int, seed: int) -> Split:
             where=store.path,
             remedy="Prepare the complete source again, from its unchanged tables",
         )
-    return Split(pool, test, how, store.n_records - len(labelled))
+    if excluded:
+        how += f"; {len(excluded)} records excluded"
+    return Split(pool, test, how, unlabelled)
 
 
 def subset(
@@ -217,7 +225,9 @@ def folds(labels: NDArray[Any], groups: NDArray[Any], k: int, rng: np.random.Gen
     return _assign(counts, sizes, np.full(k, 1 / k), rng)[group]
 
 
-def positives_per_fold(store: Store, task: Task, study_seed: int, seeds: Sequence[int]) -> NDArray[np.int64]:
+def positives_per_fold(
+    store: Store, task: Task, study_seed: int, seeds: Sequence[int], excluded: Sequence[str] = ()
+) -> NDArray[np.int64]:
     """Count what each seed's test part holds, so that the targets worth a macro average are fixed beforehand.
 
     Returns
@@ -228,7 +238,8 @@ def positives_per_fold(store: Store, task: Task, study_seed: int, seeds: Sequenc
     labels = store.labels(task)
     counted = np.zeros((len(seeds), len(task.targets), 2), dtype=np.int64)
     for row, seed in enumerate(seeds):
-        tested = labels[split(store, task, study_seed=study_seed, seed=seed).test]
+        division = split(store, task, study_seed=study_seed, seed=seed, excluded=excluded)
+        tested = labels[division.test]
         counted[row, :, 0] = (tested == 1).sum(axis=0)
         counted[row, :, 1] = (tested == 0).sum(axis=0)
     return counted

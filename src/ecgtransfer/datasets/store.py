@@ -8,6 +8,7 @@ the path.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -200,7 +201,7 @@ class Store:
             altered; the error names the file.
         """
         path = Path(path)
-        info = _read_info(path)
+        info = read_info(path)
         for entry in (*info.shards, *info.tables):
             check_file(path / entry["file"], entry, verify=verify)
         return cls(path, info)
@@ -384,7 +385,14 @@ def write(
     return Store.open(path, verify=False)
 
 
-def _read_info(path: Path) -> StoreInfo:
+def read_info(path: Path) -> StoreInfo:
+    """Read what a store says about itself, without opening its files.
+
+    Raises
+    ------
+    DataError
+        The folder is no store, of another format version, or its ``dataset.json`` was altered.
+    """
     file = path / "dataset.json"
     if not file.is_file():
         raise DataError(
@@ -412,6 +420,15 @@ def _read_info(path: Path) -> StoreInfo:
     if not intact:
         raise damaged(file, "was altered after the store was written")
     return _info(content)
+
+
+def find_stores(folder: Path) -> list[tuple[Path, StoreInfo]]:
+    """Return the stores that lie in a folder, by name; what this version cannot read is passed over."""
+    found = []
+    for path in sorted(folder.glob("*/dataset.json")):
+        with contextlib.suppress(DataError):
+            found.append((path.parent, read_info(path.parent)))
+    return found
 
 
 def _info(content: Mapping[str, Any]) -> StoreInfo:

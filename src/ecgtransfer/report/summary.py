@@ -48,6 +48,8 @@ class Upstream:
         What it cost here; None where the model came from elsewhere.
     score : float or None
         Macro AUROC on the upstream test part.
+    left_out : str
+        What is known of recordings that are both upstream and downstream.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Upstream:
     records: int
     seconds: float | None
     score: float | None
+    left_out: str
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,7 @@ def summarise(
                 "records": upstream.records,
                 "auroc": upstream.score,
                 "seconds": upstream.seconds,
+                "left_out": upstream.left_out,
             }
             for network, upstream in upstreams.items()
         ],
@@ -153,7 +157,7 @@ def summarise(
         "per_target": [row for cell, runs in networks.items() for row in _per_target(cell, runs, sizes)],
         "tuning": [row for cell, runs in networks.items() for row in _searched(cell, runs, sizes)],
         "cost": _cost(cells, upstreams),
-        "notes": _notes(comparison, store),
+        "notes": _notes(comparison, store, upstreams),
     }
     findings["sentence"] = sentence(findings)
     return findings
@@ -169,6 +173,7 @@ def _downstream(store: Store, task: str) -> dict[str, Any]:
         "leads": list(store.info.leads),
         "sampling_rate": store.info.sampling_rate,
         "patients_known": known,
+        "duplicate_pairs": len(store.duplicates),
         "fingerprint": store.fingerprint,
     }
 
@@ -309,8 +314,13 @@ def _protocol(comparison: Comparison, specs: Sequence[RunSpec]) -> dict[str, Any
     }
 
 
-def _notes(comparison: Comparison, store: Store) -> list[str]:
+def _notes(comparison: Comparison, store: Store, upstreams: Mapping[str, Upstream]) -> list[str]:
+    pairs = len(store.duplicates)
     notes = [
+        *dict.fromkeys(upstream.left_out for upstream in upstreams.values()),
+        f"{pairs} pairs of duplicates within {store.info.name}: each pair shares a side of every split."
+        if pairs
+        else f"No duplicates were found within {store.info.name}.",
         "Pre-trained arms start from one checkpoint: the intervals do not know how another one would fare.",
         "The intervals are not adjusted for the number of comparisons shown.",
     ]

@@ -88,5 +88,5 @@ def _records(
     if store.fingerprint != own:
         return labelled, "every labelled record of a store that the model was not trained on"
     spec = card["spec"]
-    division = split(store, task, study_seed=spec["study_seed"], seed=spec["seed"])
+    division = split(store, task, study_seed=spec["study_seed"], seed=spec["seed"], excluded=spec["excluded"])
     return division.test, f"the test part of the store that the model was trained on; {division.how}"

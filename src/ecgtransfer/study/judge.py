@@ -118,6 +118,8 @@ def describe_model(
         "recipe": store.info.recipe,
         "records": result["records"],
         "split": result["split"],
+        "apart_from": list(spec.apart_from),
+        "excluded": list(spec.excluded),
     }
     return {
         "task": spec.task,
@@ -130,6 +132,21 @@ def describe_model(
         "score": result["test"]["macro"],
         "made_with": f"ecgtransfer {__version__}",
     }
+
+
+def left_out(card: Mapping[str, Any], store: Store) -> str:
+    """Return in a sentence what a model's card says about recordings that ``store`` has too."""
+    unchecked = [data["name"] for data in card["data"] if store.fingerprint not in data["apart_from"]]
+    if unchecked:
+        return (
+            f"Whether {' and '.join(unchecked)} shares recordings with {store.info.name} was not checked when "
+            "the model was pre-trained: `ecgtransfer audit` finds them, `pretrain --apart-from` leaves them out."
+        )
+    count = sum(len(data["excluded"]) for data in card["data"])
+    return (
+        f"{count:,} upstream recordings that are also in {store.info.name}, or of the same patients, took no "
+        "part in pre-training."
+    )
 
 
 def history_csv(history: Sequence[Mapping[str, float]]) -> str:

@@ -44,7 +44,7 @@ class Parts:
     def of(cls, spec: RunSpec, store: Store) -> Parts:
         """Divide the store as the run's seeds say; `ConfigError` for a size that the pool cannot serve."""
         task = store.task(spec.task)
-        division = split(store, task, study_seed=spec.study_seed, seed=spec.seed)
+        division = split(store, task, study_seed=spec.study_seed, seed=spec.seed, excluded=spec.excluded)
         chosen = subset(store, task, division.pool, spec.n, study_seed=spec.study_seed, seed=spec.seed)
         return cls(
             train=chosen.train,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ecgtransfer.datasets.overlap import overlap
 from ecgtransfer.datasets.splits import N_FOLDS, positives_per_fold, split
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError
@@ -30,7 +31,9 @@ class MacroSet:
     left_out: tuple[tuple[str, str], ...]
 
 
-def macro_set(store: Store, task: str, *, study_seed: int, seeds: Sequence[int]) -> MacroSet:
+def macro_set(
+    store: Store, task: str, *, study_seed: int, seeds: Sequence[int], excluded: Sequence[str] = ()
+) -> MacroSet:
     """Fix the macro's targets before the first run: those with enough of both classes in every test part.
 
     Parameters
@@ -41,6 +44,8 @@ def macro_set(store: Store, task: str, *, study_seed: int, seeds: Sequence[int])
     seeds : sequence of int
         All folds of every partition that one of them tests are looked at, so that the set does not hang on
         which folds a study happens to use.
+    excluded : sequence of str
+        Ids of records that take no part.
 
     Raises
     ------
@@ -49,10 +54,14 @@ def macro_set(store: Store, task: str, *, study_seed: int, seeds: Sequence[int])
     """
     names = store.task(task).target_names
     labels = store.labels(store.task(task))
+    labels = labels[~store.records["record_id"].isin(excluded).to_numpy(dtype=bool)]
     total = np.stack([(labels == 1).sum(axis=0), (labels == 0).sum(axis=0)], axis=1)  # [targets, 2]
     partitions = sorted({seed // N_FOLDS for seed in seeds})
     every = [partition * N_FOLDS + fold for partition in partitions for fold in range(N_FOLDS)]
-    lowest = positives_per_fold(store, store.task(task), study_seed=study_seed, seeds=every).min(axis=0)
+    counted = positives_per_fold(
+        store, store.task(task), study_seed=study_seed, seeds=every, excluded=excluded
+    )
+    lowest = counted.min(axis=0)
     kept, left_out = [], []
     for i, name in enumerate(names):
         if total[i].min() < MINIMUM_RECORDS:
@@ -199,8 +208,14 @@ def single_spec(
     rates: Sequence[float],
     budget: Budget,
     threads: int,
+    apart_from: Sequence[Store] = (),
 ) -> RunSpec:
     """Return the one run of `pretrain`, `train` or `finetune`.
+
+    Parameters
+    ----------
+    apart_from : sequence of Store
+        Stores that the weights are to be tested on: what they share with ``store`` takes no part.
 
     Raises
     ------
@@ -209,6 +224,13 @@ def single_spec(
     """
     for rate in rates:
         check_rate(rate)
+    excluded = overlap(store, apart_from).record_ids if apart_from else ()
+    if len(excluded) == store.n_records:
+        raise ConfigError(
+            "every recording of this store, or of the same patients, is also among those to be tested on",
+            where=store.path,
+            remedy="Choose another upstream",
+        )
     return _spec(
         store,
         network=network,
@@ -221,7 +243,9 @@ def single_spec(
         rates=tuple(rates),
         budget=budget,
         threads=threads,
-        macro=macro_set(store, task, study_seed=study_seed, seeds=[seed]),
+        macro=macro_set(store, task, study_seed=study_seed, seeds=[seed], excluded=excluded),
+        apart_from=tuple(sorted({other.fingerprint for other in apart_from})),
+        excluded=excluded,
     )
 
 
@@ -239,6 +263,8 @@ def _spec(
     budget: Budget,
     threads: int,
     macro: MacroSet,
+    apart_from: tuple[str, ...] = (),
+    excluded: tuple[str, ...] = (),
 ) -> RunSpec:
     baseline = arm == "baseline"
     found = None if baseline else get_arm(arm)
@@ -257,4 +283,6 @@ def _spec(
         precision="float32" if baseline else precision_for(card(network).precision_hint),
         threads=threads,
         macro_targets=macro.targets,
+        apart_from=apart_from,
+        excluded=excluded,
     )

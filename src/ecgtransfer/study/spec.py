@@ -13,7 +13,7 @@ from ecgtransfer.training import Augmentation
 
 # Part of every run's identity: raised whenever the same RunSpec would give another result, be it by a change
 # of code or of one of the constants that no field names (folds, penalties, specificity, …).
-RUNNER_VERSION = 2
+RUNNER_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,10 @@ class RunSpec:
     threads : int
     macro_targets : tuple of str
         Targets that the macro averages run over, fixed before the first run.
+    apart_from : tuple of str
+        Fingerprints of the stores that the weights are to be tested on: nothing of them may be learnt from.
+    excluded : tuple of str
+        Ids of the records that therefore take no part, see `datasets.overlap`.
     """
 
     network: str
@@ -93,6 +97,8 @@ class RunSpec:
     precision: Literal["float32", "bfloat16"]
     threads: int
     macro_targets: tuple[str, ...]
+    apart_from: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
     version: int = RUNNER_VERSION
 
     @property
@@ -115,5 +121,7 @@ class RunSpec:
                 "targets": tuple((name, tuple(codes)) for name, codes in values["targets"]),
                 "rates": tuple(values["rates"]),
                 "macro_targets": tuple(values["macro_targets"]),
+                "apart_from": tuple(values["apart_from"]),
+                "excluded": tuple(values["excluded"]),
             }
         )
