@@ -104,12 +104,14 @@ def chunks(count: int, *, padded: bool) -> Iterator[Chunk]:
         "flags": (),
         "source": "made",
         "device": None,
-        "hash": "",
         "scale_uv": 1.0,
     }
     for start in range(0, count, 500):
         size = min(500, count - start)
-        records = [record | {"record_id": str(start + i), "file": f"{start + i}.hea"} for i in range(size)]
+        records = [
+            record | {"record_id": str(start + i), "file": f"{start + i}.hea", "hash": f"{start + i}"}
+            for i in range(size)
+        ]
         yield Chunk(windows[:size], np.arange(size), np.zeros(size, dtype=int), records, [{"AF": 0}] * size)
 
 

@@ -68,7 +68,7 @@ def write_store(
                 "flags": (),
                 "source": f"small{seed}",
                 "device": None,
-                "hash": name,
+                "hash": f"{seed}-{name}",
                 "scale_uv": 1.0,
             }
             for i, name in enumerate(names)

@@ -24,6 +24,7 @@ def make_store(
     patients: Sequence[str | None],
     labels: np.ndarray,
     fold: Sequence[int | None] | None = None,
+    hashes: Sequence[str] | None = None,
     **changes: Any,
 ) -> Store:
     """Write a store whose task "t" has exactly these labels (NaN unknown); signals are all zero."""
@@ -53,7 +54,7 @@ def make_store(
             "flags": (),
             "source": "made",
             "device": None,
-            "hash": "",
+            "hash": hashes[i] if hashes else f"hash of {i}",
             "scale_uv": 1.0,
         }
         for i in range(count)
@@ -104,6 +105,59 @@ def test_no_patient_is_on_two_sides(made_from: int, seed: int, study_seed: int) 
         sides = [patients_of(opened, part) for part in (chosen.train, chosen.validation, parts.test)]
         for one, other in combinations(sides, 2):
             assert not one & other
+
+
+def twins(count: int, pairs: Sequence[tuple[int, int]]) -> list[str]:
+    """Return hashes that make these pairs of records the same recording."""
+    hashes = [f"hash of {i}" for i in range(count)]
+    for a, b in pairs:
+        hashes[b] = hashes[a]
+    return hashes
+
+
+def test_duplicates_and_all_records_of_their_patients_share_a_side(tmp_path: Path) -> None:
+    """r0 and r50 are the same ECG under two patients, each of whom has another record; so are r10 and r60."""
+    patients = [f"p{i // 2}" for i in range(100)]
+    labels = (np.random.default_rng(3).random((100, 2)) < 0.4).astype(float)
+    pairs = [(0, 50), (10, 60)]
+    opened = make_store(tmp_path / "s", patients, labels, hashes=twins(100, pairs))
+    assert opened.duplicates[["a", "b"]].to_numpy().tolist() == [list(pair) for pair in pairs]
+    assert opened.duplicates["kind"].tolist() == ["exact", "exact"]
+    together = [{0, 1, 50, 51}, {10, 11, 60, 61}]
+    for seed in range(10):
+        parts = split(opened, opened.task("t"), study_seed=0, seed=seed)
+        assert "2 pairs of duplicates" in parts.how
+        chosen = subset(opened, opened.task("t"), parts.pool, None, study_seed=0, seed=seed)
+        for side in (chosen.train, chosen.validation, parts.test):
+            for group in together:
+                assert len(group & set(side.tolist())) in (0, 4)
+
+
+def test_official_folds_keep_the_tested_duplicate_and_lose_the_other(tmp_path: Path) -> None:
+    fold = [1 + i % 10 for i in range(60)]
+    labels = (np.random.default_rng(3).random((60, 2)) < 0.4).astype(float)
+    patients = [f"p{i}" for i in range(60)]
+    patients[1] = "p0"  # a second record of the patient whose ECG is tested under another name
+    opened = make_store(
+        tmp_path / "s", patients, labels, fold, hashes=twins(60, [(0, 9)]), official_folds=True
+    )
+    parts = split(opened, opened.task("t"), study_seed=0, seed=0)
+    assert 9 in parts.test
+    assert not {0, 1} & set(parts.pool.tolist())
+    assert "2 records were left out of the pool" in parts.how
+    assert len(parts.pool) == 60 - 6 - 2
+
+
+def test_excluded_records_take_no_part(example: Store) -> None:
+    task = example.task("t")
+    whole = split(example, task, study_seed=0, seed=0)
+    away = [*whole.pool[:3].tolist(), *whole.test[:2].tolist()]
+    ids = [str(example.records["record_id"].iloc[i]) for i in away]
+    parts = split(example, task, study_seed=0, seed=0, excluded=ids)
+    assert not set(away) & {*parts.pool.tolist(), *parts.test.tolist()}
+    assert len(parts.pool) + len(parts.test) == len(whole.pool) + len(whole.test) - 5
+    assert parts.unlabelled == whole.unlabelled
+    assert "5 records excluded" in parts.how
 
 
 def test_five_seeds_test_every_labelled_record_once(example: Store) -> None:

@@ -49,7 +49,9 @@ def record(name: str, **changes: Any) -> dict[str, Any]:
         "fold": None,
     }
     return (
-        known | {"flags": (), "source": "made", "device": None, "hash": "0" * 64, "scale_uv": 1.0} | changes
+        known
+        | {"flags": (), "source": "made", "device": None, "hash": f"hash of {name}", "scale_uv": 1.0}
+        | changes
     )
 
 

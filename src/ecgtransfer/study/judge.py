@@ -89,7 +89,9 @@ def predictions(
 ) -> dict[str, Predictions]:
     """Return what is kept of each part: who, what was said, and what is known."""
     ids = store.records["record_id"].to_numpy(dtype=str)
-    patients = store.records["patient_id"].to_numpy(dtype=str)
+    # Duplicates under two names are one patient for the evidence too: they must not count twice.
+    first = np.unique(store.groups, return_index=True)[1]
+    patients = store.records["patient_id"].to_numpy(dtype=str)[first][store.groups]
     return {
         part: Predictions(
             record_id=ids[positions],
