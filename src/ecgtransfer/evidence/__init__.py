@@ -3,8 +3,11 @@
 from ecgtransfer.evidence.intervals import (
     Interval,
     PairedRun,
+    Spread,
     paired_difference,
     weighted_auroc,
 )
+from ecgtransfer.evidence.verdict import Verdict, minimum_detectable, two_sided_p, verdicts
 
-__all__ = ["Interval", "PairedRun", "paired_difference", "weighted_auroc"]
+__all__ = ["Interval", "PairedRun", "Spread", "Verdict", "minimum_detectable", "paired_difference"]
+__all__ += ["two_sided_p", "verdicts", "weighted_auroc"]

@@ -104,6 +104,78 @@ class PairedRun:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """What an interval's width is made of, so that it can be had at any level and number of seeds.
+
+    Attributes
+    ----------
+    patients : float
+        V, the variance of the estimate due to the choice of test patients, for these seeds.
+    shared : float
+        c, the part of it that is common to the seeds and that no number of seeds lowers.
+    own : float
+        The patients' variance of one seed beyond what is shared.
+    between : float
+        s², the variance of one seed's value, training noise and patients' own part together; 0 with one seed.
+    n_seeds : int
+    freedom : float
+        Degrees of freedom of the patients' variances.
+    between_pretrainings : float
+        Variance of the means per pre-training seed; 0 with fewer than two.
+    n_pretrainings : int
+    """
+
+    patients: float
+    shared: float
+    own: float
+    between: float
+    n_seeds: int
+    freedom: float
+    between_pretrainings: float = 0.0
+    n_pretrainings: int = 0
+
+    def half_width(self, level: float, *, n_seeds: int | None = None, patients_times: float = 1.0) -> float:
+        """Return the half-width at a level, as the top of this file says.
+
+        Parameters
+        ----------
+        level : float
+        n_seeds : int, optional
+            What it would be expected to be with so many seeds.
+        patients_times : float
+            What it would be expected to be with so many times the test patients.
+        """
+        # scipy is slow to import and not among the core dependencies.
+        from scipy.special import stdtrit
+
+        seeds, tail = self.n_seeds if n_seeds is None else n_seeds, (1.0 + level) / 2.0
+        freedom = self.freedom * patients_times
+        patient = float(stdtrit(freedom, tail)) ** 2 / patients_times
+        changed = seeds != self.n_seeds
+        square = patient * (self.shared + self.own / seeds if changed else self.patients)
+        if self.n_seeds > 1 and seeds > 1:
+            noise = self.between
+            if patients_times != 1:
+                noise = max(0.0, self.between - self.own) + self.own / patients_times
+            spread = float(stdtrit(seeds - 1, tail)) ** 2 * noise / seeds
+            square = max(square, patient * self.shared + spread)
+        if self.n_pretrainings > 1:
+            tail_quantile = float(stdtrit(self.n_pretrainings - 1, tail))
+            square += tail_quantile**2 * self.between_pretrainings / self.n_pretrainings
+        return float(square**0.5)
+
+    @property
+    def standard_error(self) -> float:
+        """Standard deviation of the estimate: patients common to the seeds, seeds, pre-trainings."""
+        if self.n_seeds == 1:
+            return float(self.patients**0.5)
+        square = max(self.patients, self.shared + self.between / self.n_seeds)
+        if self.n_pretrainings > 1:
+            square += self.between_pretrainings / self.n_pretrainings
+        return float(square**0.5)
+
+
+@dataclass(frozen=True)
 class Interval:
     """An estimate with its interval and where its uncertainty comes from.
 
@@ -131,6 +203,8 @@ class Interval:
         Distinct test patients of the scarcest target, over all folds.
     note : str
         What limits the interval, in plain words; empty when nothing does.
+    spread : Spread or None
+        What the width is made of; None where there is no interval.
     """
 
     difference: float | None
@@ -147,6 +221,7 @@ class Interval:
     minimum_positives: int
     minimum_negatives: int
     note: str
+    spread: Spread | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the attributes as JSON-able values."""
@@ -202,7 +277,7 @@ def _interval(
 
     seeds = tuple(sorted({run.seed for run in runs}))
     pretrainings = sorted({run.pretraining_seed for run in runs if run.pretraining_seed is not None})
-    low = high = patient_sd = seed_sd = difference = None
+    low = high = patient_sd = seed_sd = difference = spread = None
     per_seed: tuple[float, ...] = ()
     if np.isfinite(point).all():
         by_seed = np.array([[run.seed == s for run in runs] for s in seeds], np.float64)
@@ -215,10 +290,13 @@ def _interval(
                 f" it, fewer than {MINIMUM_POSITIVES}"
             )
         else:
-            cover = np.atleast_2d(np.cov(by_seed @ np.array([spread for _, spread, _ in values])))
+            cover = np.atleast_2d(np.cov(by_seed @ np.array([resampled for _, resampled, _ in values])))
             freedom = 1.0 / np.average(1.0 / (rarer - 1.0), weights=1.0 / rarer)
-            pretraining_means = _pretraining_means(runs, point, len(seeds))
-            half, patient_sd, seed_sd = _half_width(means, cover, freedom, pretraining_means, level)
+            spread = _spread(means, cover, float(freedom), _pretraining_means(runs, point, len(seeds)))
+            patient_sd = spread.patients**0.5
+            if len(seeds) > 1:
+                seed_sd = max(0.0, spread.between - spread.own) ** 0.5
+            half = spread.half_width(level)
             low, high = max(bounds[0], difference - half), min(bounds[1], difference + half)
             if len(seeds) == 1:
                 notes.append("one seed: the interval is over patients only and does not know training noise")
@@ -230,37 +308,25 @@ def _interval(
                 notes.append("one pre-training: the interval holds for this pre-trained network")
     return Interval(
         difference, low, high, level, len(seeds), len(pretrainings), len(ids), patient_sd, seed_sd,
-        per_seed, seeds, positives, negatives, "; ".join(notes),
+        per_seed, seeds, positives, negatives, "; ".join(notes), spread,
     )  # fmt: skip
 
 
-def _half_width(
+def _spread(
     means: NDArray[np.float64],
     cover: NDArray[np.float64],
     freedom: float,
     pretraining_means: NDArray[np.float64],
-    level: float,
-) -> tuple[float, float, float | None]:
-    """Return the half-width, the patients' standard deviation and one seed's, as the top of the file says."""
-    # scipy is slow to import and not among the core dependencies.
-    from scipy.special import stdtrit
-
-    n, tail = len(means), (1.0 + level) / 2.0
-    patients = float(cover.mean())
-    square = float(stdtrit(freedom, tail)) ** 2 * patients
+) -> Spread:
+    """Take the variances apart, as the top of the file says."""
+    n, patients, u = len(means), float(cover.mean()), len(pretraining_means)
+    between_pretrainings = float(pretraining_means.var(ddof=1)) if u > 1 else 0.0
     if n == 1:
-        return square**0.5, patients**0.5, None
+        return Spread(patients, patients, 0.0, 0.0, 1, freedom, between_pretrainings, u)
     shared = max(0.0, float(cover.sum() - np.trace(cover)) / (n * (n - 1)))
     own = float(np.trace(cover)) / n - shared
-    spread = float(means.var(ddof=1))
-    square = max(
-        square,
-        float(stdtrit(freedom, tail)) ** 2 * shared + float(stdtrit(n - 1, tail)) ** 2 * spread / n,
-    )
-    u = len(pretraining_means)
-    if u > 1:
-        square += float(stdtrit(u - 1, tail)) ** 2 * float(pretraining_means.var(ddof=1)) / u
-    return square**0.5, patients**0.5, max(0.0, spread - own) ** 0.5
+    between = float(means.var(ddof=1))
+    return Spread(patients, shared, own, between, n, freedom, between_pretrainings, u)
 
 
 def _run_values(

@@ -1,0 +1,182 @@
+"""What a difference with its interval supports: helps, harms, equivalent or undecided, and what settles it.
+
+The verdict comes from the interval over patients x seeds alone (`intervals`). A contrast is
+
+- *equivalent* where the 90 % interval lies within ±margin, even if it excludes zero (two one-sided tests at
+  5 %, Schuirmann 1987; the region of practical equivalence of Corani & Benavoli 2017),
+- else *helps* or *harms* where the interval that Holm's step-down procedure allows it (Holm 1979), at 95 %
+  over the family, excludes zero,
+- else *undecided*.
+
+The family is what was named before any test part was opened. Equivalence is not adjusted for the family: each
+is a statement of its own, and a family of equivalences asks for all of them at once (intersection-union).
+
+References
+----------
+Schuirmann (1987), Journal of Pharmacokinetics and Biopharmaceutics 15(6); Holm (1979), Scandinavian Journal
+of Statistics 6(2); Corani et al. (2017), Statistical comparison of classifiers through Bayesian hierarchical
+modelling, Machine Learning 106(11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ecgtransfer.errors import DataError
+from ecgtransfer.evidence.intervals import Interval, Spread
+
+Word = Literal["equivalent", "helps", "harms", "undecided"]
+
+MARGIN = 0.01
+LEVEL, EQUIVALENCE_LEVEL, POWER = 0.95, 0.90, 0.80
+# Beyond this nobody would go to settle a question.
+_MOST_SEEDS = 200
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a contrast supports.
+
+    Attributes
+    ----------
+    word : str
+        ``equivalent``, ``helps``, ``harms`` or ``undecided``.
+    level : float
+        The level of ``low`` and ``high`` that Holm's procedure leaves to this contrast.
+    low, high : float or None
+        The adjusted interval; None where no interval could be given.
+    equivalence_low, equivalence_high : float or None
+        The 90 % interval that is compared with the margin.
+    margin : float
+    p : float or None
+        Two-sided, unadjusted: the level at which the interval begins to include zero, from one.
+    minimum_detectable : float or None
+        The true difference that this design would call with a probability of 80 %, at the adjusted level.
+    settles : str
+        What would settle an undecided contrast, in words; empty otherwise.
+    """
+
+    word: Word
+    level: float
+    low: float | None
+    high: float | None
+    equivalence_low: float | None
+    equivalence_high: float | None
+    margin: float
+    p: float | None
+    minimum_detectable: float | None
+    settles: str
+
+
+def verdicts(
+    intervals: Sequence[Interval], *, margin: float = MARGIN, level: float = LEVEL
+) -> tuple[Verdict, ...]:
+    """Judge a family of contrasts.
+
+    Parameters
+    ----------
+    intervals : sequence of Interval
+        The whole family, named before any test part was opened.
+    margin : float
+        Differences smaller than this make no difference, in units of the estimate (AUROC).
+    level : float
+        Coverage of the family.
+
+    Returns
+    -------
+    tuple of Verdict
+        In the order given.
+
+    Raises
+    ------
+    DataError
+        The margin is not positive or the level not within (0, 1).
+    """
+    if not margin > 0 or not 0 < level < 1:
+        raise DataError(f"margin {margin} must be positive and level {level} within (0, 1)")
+    values = [two_sided_p(interval) for interval in intervals]
+    told = [i for i, p in enumerate(values) if p is not None]
+    order = sorted(told, key=lambda i: values[i] or 0.0)
+    levels: dict[int, float] = {}
+    open_ = True
+    for rank, i in enumerate(order):
+        allowed = (1 - level) / (len(order) - rank)
+        # From the first that is not rejected on, none is, and the stopping level is that of all others.
+        levels[i] = 1 - allowed if open_ else levels[order[rank - 1]]
+        open_ = open_ and (values[i] or 0.0) <= allowed
+    return tuple(
+        _verdict(interval, values[i], levels.get(i, level), margin) for i, interval in enumerate(intervals)
+    )
+
+
+def two_sided_p(interval: Interval) -> float | None:
+    """Return one minus the level at which the interval begins to include zero; None without an interval."""
+    if interval.spread is None or interval.difference is None:
+        return None
+    size = abs(interval.difference)
+    low, high = 0.0, 1.0  # p, by bisection: the half-width falls as p rises
+    for _ in range(60):
+        middle = (low + high) / 2
+        if interval.spread.half_width(1 - middle) > size:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def minimum_detectable(spread: Spread, level: float, power: float = POWER) -> float:
+    """Return the true difference whose interval at ``level`` excludes zero with probability ``power``."""
+    from scipy.special import ndtri
+
+    return spread.half_width(level) + float(ndtri(power)) * spread.standard_error
+
+
+def _verdict(interval: Interval, p: float | None, level: float, margin: float) -> Verdict:
+    spread, d = interval.spread, interval.difference
+    if spread is None or d is None:
+        return Verdict("undecided", level, None, None, None, None, margin, None, None, interval.note)
+    narrow, wide = spread.half_width(EQUIVALENCE_LEVEL), spread.half_width(level)
+    word: Word = "undecided"
+    if max(abs(d - narrow), abs(d + narrow)) <= margin:
+        word = "equivalent"
+    elif abs(d) > wide:
+        word = "helps" if d > 0 else "harms"
+    return Verdict(
+        word=word,
+        level=level,
+        low=d - wide,
+        high=d + wide,
+        equivalence_low=d - narrow,
+        equivalence_high=d + narrow,
+        margin=margin,
+        p=p,
+        minimum_detectable=minimum_detectable(spread, level),
+        settles=_settles(spread, d, level, margin) if word == "undecided" else "",
+    )
+
+
+def _settles(spread: Spread, d: float, level: float, margin: float) -> str:
+    """Say what would settle an undecided contrast if the estimate stayed where it is."""
+
+    def decided(seeds: int, times: float) -> bool:
+        equivalent = (
+            abs(d) + spread.half_width(EQUIVALENCE_LEVEL, n_seeds=seeds, patients_times=times) <= margin
+        )
+        return equivalent or spread.half_width(level, n_seeds=seeds, patients_times=times) < abs(d)
+
+    more_seeds = range(spread.n_seeds + 1, _MOST_SEEDS + 1) if spread.n_seeds > 1 else ()
+    seeds = next((n for n in more_seeds if decided(n, 1.0)), None)
+    more_patients = (1.05**step for step in range(1, 95))
+    times = next((x for x in more_patients if decided(spread.n_seeds, x)), None)
+    if spread.n_seeds == 1:
+        first = "one seed says nothing about training noise: run at least five"
+    elif seeds is not None:
+        first = f"about {seeds} seeds instead of {spread.n_seeds} would settle it if the estimate stayed"
+    else:
+        floor = spread.half_width(level, n_seeds=_MOST_SEEDS)
+        first = f"the patients alone leave ±{floor:.3f}, so no number of seeds settles it"
+    if times is not None:
+        return f"{first}; about {times:.1f} times as many test patients would"
+    return f"{first}; nor would a hundred times as many test patients, with these seeds"

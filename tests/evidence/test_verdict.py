@@ -1,0 +1,133 @@
+"""Verdicts: the four words where they belong, Holm against its definition, what would settle a question."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from simulated import paired_runs
+
+from ecgtransfer.errors import DataError
+from ecgtransfer.evidence import (
+    Interval,
+    Spread,
+    minimum_detectable,
+    paired_difference,
+    two_sided_p,
+    verdicts,
+)
+
+
+def interval(difference: float, error: float, *, seeds: int = 10, shared: float = 1.0) -> Interval:
+    """Return an interval with this standard error, a share of whose variance is common to the seeds.
+
+    The degrees of freedom are so many that quantiles are the normal's where seeds leave no noise.
+    """
+    common = shared * error**2
+    between = (1 - shared) * error**2 * seeds
+    spread = Spread(common, common, 0.0, between, seeds, 1e9)
+    half = spread.half_width(0.95)
+    return Interval(
+        difference, difference - half, difference + half, 0.95, seeds, 0, 500, common**0.5, between**0.5,
+        (difference,) * seeds, tuple(range(seeds)), 50, 50, "", spread,
+    )  # fmt: skip
+
+
+def words(*intervals: Interval, **settings: float) -> list[str]:
+    return [verdict.word for verdict in verdicts(intervals, **settings)]
+
+
+@pytest.mark.parametrize(
+    ("difference", "error", "word"),
+    [
+        (0.030, 0.010, "helps"),
+        (-0.030, 0.010, "harms"),
+        (0.015, 0.010, "undecided"),
+        (0.000, 0.005, "equivalent"),
+        (0.005, 0.001, "equivalent"),  # excludes zero, but makes no difference
+        (0.000, 0.007, "undecided"),  # 1.645 x 0.007 > 0.01
+        (0.0101, 0.0001, "helps"),  # beyond the margin, however surely
+    ],
+)
+def test_each_word_where_it_belongs(difference: float, error: float, word: str):
+    assert words(interval(difference, error)) == [word]
+
+
+def test_p_is_that_of_the_normal_where_only_patients_vary():
+    for z in (0.5, 1.96, 3.0):
+        p = two_sided_p(interval(z * 0.01, 0.01))
+        assert p == pytest.approx(math.erfc(z / 2**0.5), rel=1e-4)
+    assert two_sided_p(interval(0.0, 0.01)) == pytest.approx(1, abs=1e-9)
+
+
+@given(st.lists(st.floats(0.0, 5.0), min_size=1, max_size=8))
+def test_holm_against_its_definition(sizes: list[float]):
+    """A contrast is called if and only if Holm's adjusted p is at most 5 % (margin out of the way)."""
+    family = [interval(z * 0.01, 0.01) for z in sizes]
+    p = np.array([math.erfc(z / 2**0.5) for z in sizes])
+    adjusted, running = np.empty(len(p)), 0.0
+    for rank, i in enumerate(np.argsort(p, kind="stable")):
+        running = max(running, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = running
+    # Next to the limit the bisection and the closed form may differ in the last digit.
+    clear = np.abs(adjusted - 0.05) > 1e-6
+    called = np.array([word == "helps" for word in words(*family, margin=1e-6)])
+    assert (called == (adjusted <= 0.05))[clear].all()
+
+
+def test_the_adjusted_interval_is_wider_in_a_larger_family():
+    alone = verdicts([interval(0.025, 0.01)])[0]
+    family = verdicts([interval(0.025, 0.01)] + [interval(0.001, 0.01)] * 7)[0]
+    assert (alone.word, family.word) == ("helps", "undecided")
+    assert family.low is not None
+    assert alone.low is not None
+    assert family.low < 0 < alone.low
+    assert family.level == pytest.approx(1 - 0.05 / 8)
+
+
+def test_a_contrast_without_an_interval_neither_decides_nor_counts():
+    nothing = Interval(0.1, None, None, 0.95, 5, 0, 20, None, None, (), (), 4, 9, "no interval: too few")
+    judged = verdicts([nothing, interval(0.0205, 0.01)])
+    assert [verdict.word for verdict in judged] == ["undecided", "helps"]
+    assert judged[0].settles == "no interval: too few"
+    assert judged[0].low is judged[0].minimum_detectable is None
+
+
+def test_what_would_settle_it():
+    """Where patients dominate no number of seeds helps; where training noise does, seeds do."""
+    patients = verdicts([interval(0.015, 0.01, shared=1.0)])[0].settles
+    assert "the patients alone leave ±0.020, so no number of seeds settles it" in patients
+    assert "1.7 times as many test patients would" in patients  # (1.96 x 0.01 / 0.015)^2 = 1.71, on the grid
+    seeds = verdicts([interval(0.015, 0.01, seeds=5, shared=0.0)])[0].settles
+    assert "seeds instead of 5 would settle it" in seeds
+    more = int(seeds.split("about ")[1].split()[0])
+    again = Spread(0.0, 0.0, 0.0, 5 * 0.01**2, 5, 1e9)
+    assert again.half_width(0.95, n_seeds=more) < 0.015 <= again.half_width(0.95, n_seeds=more - 1)
+
+
+def test_the_minimum_detectable_effect_is_called_four_times_in_five():
+    random = np.random.default_rng(0)
+    spread = interval(0.0, 0.01).spread
+    assert spread is not None
+    truth = minimum_detectable(spread, 0.95)
+    assert truth == pytest.approx((1.95996 + 0.84162) * 0.01, rel=1e-4)
+    called = [words(interval(truth + 0.01 * z, 0.01)) == ["helps"] for z in random.normal(size=2000)]
+    assert 0.77 < np.mean(called) < 0.83
+
+
+def test_on_runs_with_a_known_truth():
+    same = paired_runs(np.random.default_rng(1), seeds=5)
+    better = paired_runs(
+        np.random.default_rng(2), seeds=10, patients=600, positives=150, separation=(2.5, 1.0)
+    )
+    judged = verdicts([paired_difference(runs, resamples=400, seed=0) for runs in (same, better)])
+    assert [verdict.word for verdict in judged] == ["undecided", "helps"]
+
+
+@pytest.mark.parametrize("settings", [{"margin": 0.0}, {"margin": -1.0}, {"level": 1.0}])
+def test_refusals(settings: dict[str, float]):
+    with pytest.raises(DataError, match="must be positive and level"):
+        verdicts([interval(0.0, 0.01)], **settings)
