@@ -96,7 +96,7 @@ def test_the_keys_of_the_evidence(study: tuple[Path, dict[str, Any]]) -> None:
     found = study[1]
     assert set(found) == {
         "title", "sentence", "downstream", "upstreams", "protocol", "macro_targets", "left_out", "cells",
-        "contrasts", "baselines", "against_baselines", "per_target", "tuning", "cost", "notes",
+        "contrasts", "baselines", "against_baselines", "per_target", "tuning", "cost", "notes", "margin",
     }  # fmt: skip
     cells = {(cell["arm"], cell["n"], cell["n_is_all"]) for cell in found["cells"]}
     sizes = {cell["n"] for cell in found["cells"] if cell["n_is_all"]}
@@ -115,11 +115,17 @@ def test_the_keys_of_the_evidence(study: tuple[Path, dict[str, Any]]) -> None:
             "n_seeds", "n_patients", "patient_sd", "seed_sd", "per_seed", "seeds", "note",
         }  # fmt: skip
         assert contrast["reference"] == "scratch"
+        # A verdict on what the plan named, and on nothing else.
+        assert (contrast["verdict"] is not None) == (contrast["arm"] == "full")
+    planned = json.loads((study[0] / "plan.json").read_text(encoding="utf-8"))["primary"]
+    assert planned == [[NETWORK, "full", 20], [NETWORK, "full", None]]
     assert {(b["name"], b["n"]) for b in found["baselines"]} == {
         (name, n) for name in BASELINES for n in (20, everything)
     }
     [upstream] = found["upstreams"]
     assert upstream["name"] == "up"
+    assert upstream["left_out"] == "No recording of up was found downstream."
+    assert upstream["left_out"] in found["notes"]
     assert 0 <= upstream["auroc"] <= 1
     assert found["cost"]["runs"] == 20
     assert found["cost"]["trainings"] == 2 * 2 * 2 * 2  # arms that train everything × sizes × seeds × rates

@@ -26,6 +26,7 @@ from ecgtransfer.study.plan import (
     check_sizes,
     comparison_specs,
     macro_set,
+    primary_family,
     single_spec,
 )
 from ecgtransfer.study.run import Locations
@@ -295,6 +296,7 @@ def _write_plan(
         "downstream": {"name": store.info.name, "fingerprint": store.fingerprint},
         "upstreams": starts.names,
         "macro_targets": list(macro.targets),
+        "primary": [list(contrast) for contrast in primary_family(comparison)],
         "left_out": [list(pair) for pair in macro.left_out],
     }
     described = json.loads(json.dumps(plan))

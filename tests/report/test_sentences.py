@@ -9,10 +9,19 @@ import pytest
 from ecgtransfer.report.sentences import sentence
 
 
+def verdict(word: str = "helps", **changes: Any) -> dict[str, Any]:
+    return {
+        "word": word, "level": 0.975, "low": 0.005, "high": 0.075, "equivalence_low": -0.002,
+        "equivalence_high": 0.006, "margin": 0.01, "p": 0.01, "minimum_detectable": 0.03,
+        "settles": "more patients would" if word == "undecided" else "",
+    } | changes  # fmt: skip
+
+
 def contrast(**changes: Any) -> dict[str, Any]:
     return {
         "network": "lstm", "upstream": "up", "arm": "full", "reference": "scratch", "n": 50,
         "n_is_all": False, "difference": 0.04, "low": 0.01, "high": 0.07, "level": 0.95, "note": "",
+        "verdict": verdict(),
     } | changes  # fmt: skip
 
 
@@ -25,25 +34,35 @@ def findings(*contrasts: dict[str, Any], upstreams: tuple[str, ...] = ("up",)) -
 
 
 @pytest.mark.parametrize(
-    ("low", "difference", "high", "says"),
+    ("word", "says"),
     [
-        (0.01, 0.04, 0.07, "it gains 0.040 macro AUROC (95% interval +0.010 to +0.070)"),
-        (-0.07, -0.04, -0.01, "it loses 0.040 macro AUROC (95% interval -0.070 to -0.010)"),
-        (-0.01, 0.04, 0.09, "these data cannot tell (+0.040 macro AUROC, 95% interval -0.010 to +0.090)"),
-        (-0.09, -0.04, 0.01, "these data cannot tell (-0.040 macro AUROC, 95% interval -0.090 to +0.010)"),
-        (0.0, 0.04, 0.08, "these data cannot tell"),
-        (-0.08, -0.04, 0.0, "these data cannot tell"),
+        ("helps", "it gains 0.040 macro AUROC (97.5 % interval +0.005 to +0.075)"),
+        ("harms", "it loses 0.040 macro AUROC (97.5 % interval +0.005 to +0.075)"),
+        (
+            "equivalent",
+            "it makes no difference beyond ±0.01 (+0.040 macro AUROC, 90 % interval -0.002 to +0.006)",
+        ),
+        (
+            "undecided",
+            "these data cannot tell (+0.040 macro AUROC, 97.5 % interval +0.005 to +0.075): "
+            "more patients would",
+        ),
     ],
 )
-def test_zero_within_the_interval_decides_nothing(
-    low: float, difference: float, high: float, says: str
-) -> None:
-    said = sentence(findings(contrast(low=low, difference=difference, high=high)))
+def test_the_verdict_decides_what_is_said(word: str, says: str) -> None:
+    """The interval of each contrast by itself excludes zero here; only the verdict counts."""
+    said = sentence(findings(contrast(verdict=verdict(word))))
     assert said.startswith("On mine, fine-tuning from up against scratch – lstm: with 50 labels ")
     assert says in said
     assert said.endswith(".")
-    verdicts = [word for word in ("it gains", "it loses", "cannot tell") if word in said]
-    assert len(verdicts) == 1
+    told = [word for word in ("it gains", "it loses", "cannot tell", "no difference") if word in said]
+    assert len(told) == 1
+
+
+def test_what_the_plan_did_not_name_is_exploratory() -> None:
+    said = sentence(findings(contrast(verdict=None)))
+    assert "+0.040 macro AUROC (95 % interval +0.010 to +0.070, exploratory)" in said
+    assert "it gains" not in said
 
 
 def test_where_there_is_no_interval_nothing_is_claimed() -> None:
@@ -57,9 +76,9 @@ def test_where_there_is_no_interval_nothing_is_claimed() -> None:
 def test_the_fewest_and_the_most_labels_are_told() -> None:
     said = sentence(
         findings(
-            contrast(n=400, n_is_all=True, low=-0.01, difference=0.0, high=0.01),
+            contrast(n=400, n_is_all=True, verdict=verdict("undecided")),
             contrast(n=50),
-            contrast(n=100, low=-0.05, difference=-0.03, high=-0.01),
+            contrast(n=100, verdict=verdict("harms")),
         )
     )
     assert said.index("with 50 labels it gains") < said.index("with 400 labels these data cannot tell")

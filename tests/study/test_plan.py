@@ -14,7 +14,7 @@ from ecgtransfer.datasets.splits import split
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError, ModelError
 from ecgtransfer.study.baselines import BASELINES
-from ecgtransfer.study.plan import Comparison, check_sizes, comparison_specs, macro_set
+from ecgtransfer.study.plan import Comparison, check_sizes, comparison_specs, macro_set, primary_family
 from ecgtransfer.study.spec import Budget, RunSpec
 from ecgtransfer.training import Augmentation
 from tests.small import BUDGET, NETWORK, make_spec, write_store
@@ -181,6 +181,31 @@ class TestComparison:
 def specs(store: Store) -> list[RunSpec]:
     macro = macro_set(store, "waves", study_seed=0, seeds=range(3))
     return comparison_specs(COMPARISON, store, macro, UPSTREAMS)
+
+
+class TestPrimaryFamily:
+    def family(self, **changes: Any) -> tuple[tuple[str, str, int | None], ...]:
+        values: dict[str, Any] = {
+            "networks": (NETWORK,), "arms": ("scratch", "full", "linear-probe"), "task": "waves",
+            "sizes": (50, None, 100), "seeds": 2, "budget": BUDGET,
+        }  # fmt: skip
+        return primary_family(Comparison(**{**values, **changes}))
+
+    def test_full_against_scratch_at_each_size(self) -> None:
+        assert self.family() == tuple((NETWORK, "full", n) for n in (50, None, 100))
+        assert self.family(arms=("scratch", "linear-probe"), sizes=(20,)) == ((NETWORK, "linear-probe", 20),)
+        assert self.family(arms=("scratch",)) == ()
+
+    def test_eight_at_most_and_the_ends_of_the_curve_first(self) -> None:
+        networks = (NETWORK, "lstm", "gru")
+        family = self.family(networks=networks, sizes=(10, 20, 30, None))
+        assert len(family) == 8
+        assert family[:6] == tuple((network, "full", n) for n in (10, None) for network in networks)
+
+    @pytest.mark.parametrize("margin", [0.0, -0.1, 1.0])
+    def test_a_margin_that_is_none_is_refused(self, margin: float) -> None:
+        with pytest.raises(ConfigError, match="is no margin"):
+            self.family(margin=margin)
 
 
 class TestLists:

@@ -44,6 +44,9 @@ def compare(
     ] = 3000,
     pretrain_batch_size: Annotated[int, typer.Option("--pretrain-batch-size")] = 64,
     pretrain_rate: Annotated[float, typer.Option("--pretrain-rate")] = 1e-3,
+    margin: Annotated[
+        float, typer.Option("--margin", help="Differences in macro AUROC within ± this make no difference.")
+    ] = 0.01,
     study_seed: options.StudySeed = 0,
     workers: Annotated[
         int, typer.Option("--workers", min=0, help="Local processes; 0 takes one per core.")
@@ -102,6 +105,7 @@ def compare(
             rates=asked.rates,
             budget=budget.budget(flip=downstream.info.polarity_uncertain),
             study_seed=study_seed,
+            margin=margin,
         ),
         store,
         out,

@@ -7,7 +7,7 @@ from ecgtransfer.evidence.intervals import (
     paired_difference,
     weighted_auroc,
 )
-from ecgtransfer.evidence.verdict import Verdict, minimum_detectable, two_sided_p, verdicts
+from ecgtransfer.evidence.verdict import MARGIN, Verdict, minimum_detectable, two_sided_p, verdicts
 
-__all__ = ["Interval", "PairedRun", "Spread", "Verdict", "minimum_detectable", "paired_difference"]
+__all__ = ["MARGIN", "Interval", "PairedRun", "Spread", "Verdict", "minimum_detectable", "paired_difference"]
 __all__ += ["two_sided_p", "verdicts", "weighted_auroc"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecgtransfer.files import write_text
 from ecgtransfer.report import view
 from ecgtransfer.report.figures import differences, learning_curves
 from ecgtransfer.report.tables import cost_rows, describe_downstream, report_notes
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 def write_report(evidence: view.Evidence, path: Path) -> None:
@@ -26,29 +29,18 @@ def write_report(evidence: view.Evidence, path: Path) -> None:
 
 def render(evidence: view.Evidence) -> str:
     """Return the page as text: answer, figures, tables, settings, notes; the same bytes every time."""
-    # Imported here because jinja2 is not among the core dependencies.
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("ecgtransfer.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(
-        number=view.number, signed=view.signed, difference=view.difference, duration=view.duration
-    )
     figures = {
         f"{name}{'_narrow' * narrow}": Markup(draw(evidence, narrow=narrow))
         for name, draw in (("curves", learning_curves), ("forest", differences))
         for narrow in (False, True)
     }
-    return environment.get_template("report.html.j2").render(
+    return page_template("report.html.j2").render(
         evidence=evidence,
         comparisons=view.comparisons(evidence),
         contrasts=evidence.get("contrasts", []),
+        judged=[item for item in evidence.get("contrasts", []) if item.get("verdict")],
         baselines=evidence.get("baselines", []),
         against_baselines=evidence.get("against_baselines", []),
         per_target=_per_target(evidence),
@@ -61,6 +53,28 @@ def render(evidence: view.Evidence) -> str:
         figures=figures,
         curves_text=_curves_text(evidence),
     )
+
+
+def page_template(name: str) -> Template:
+    """Return a template of `report/templates`: everything is escaped, a missing value is an error."""
+    # Imported here because jinja2 is not among the core dependencies.
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("ecgtransfer.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        number=view.number,
+        signed=view.signed,
+        difference=view.difference,
+        duration=view.duration,
+        verdict=view.verdict,
+    )
+    return environment.get_template(name)
 
 
 def _per_target(evidence: view.Evidence) -> list[dict[str, Any]]:

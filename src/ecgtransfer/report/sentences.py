@@ -1,4 +1,4 @@
-"""What was found, in words: an interval that includes zero is called what it is."""
+"""What was found, in words: what the verdict on its interval allows to say, and no more."""
 
 from __future__ import annotations
 
@@ -36,14 +36,22 @@ def _clause(contrast: Mapping[str, Any]) -> str:
     figure = f"{contrast['difference']:+.3f} macro AUROC"
     if contrast["low"] is None:
         return f"{size} {figure} ({contrast['note']})"
-    interval = f"{contrast['level']:.0%} interval {contrast['low']:+.3f} to {contrast['high']:+.3f}"
-    if contrast["low"] > 0:
-        verdict = "gains"
-    elif contrast["high"] < 0:
-        verdict = "loses"
-    else:
-        return f"{size} these data cannot tell ({figure}, {interval})"
-    return f"{size} it {verdict} {figure.lstrip('+-')} ({interval})"
+    verdict = contrast["verdict"]
+    if verdict is None:
+        interval = _interval(contrast["level"], contrast["low"], contrast["high"])
+        return f"{size} {figure} ({interval}, exploratory)"
+    if verdict["word"] == "equivalent":
+        interval = _interval(0.9, verdict["equivalence_low"], verdict["equivalence_high"])
+        return f"{size} it makes no difference beyond ±{verdict['margin']:g} ({figure}, {interval})"
+    interval = _interval(verdict["level"], verdict["low"], verdict["high"])
+    if verdict["word"] == "undecided":
+        return f"{size} these data cannot tell ({figure}, {interval}): {verdict['settles']}"
+    says = "gains" if verdict["word"] == "helps" else "loses"
+    return f"{size} it {says} {figure.lstrip('+-')} ({interval})"
+
+
+def _interval(level: float, low: float, high: float) -> str:
+    return f"{100 * level:.3g} % interval {low:+.3f} to {high:+.3f}"
 
 
 def _baselines(findings: Mapping[str, Any]) -> str:

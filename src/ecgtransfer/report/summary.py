@@ -11,11 +11,11 @@ import numpy as np
 
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import StudyError
-from ecgtransfer.evidence import Interval, PairedRun, paired_difference
+from ecgtransfer.evidence import Interval, PairedRun, paired_difference, verdicts
 from ecgtransfer.report.sentences import sentence
 from ecgtransfer.seeds import entropy
 from ecgtransfer.study.ledger import Ledger, Predictions
-from ecgtransfer.study.plan import Comparison, MacroSet
+from ecgtransfer.study.plan import Comparison, MacroSet, primary_family
 from ecgtransfer.study.spec import RunSpec
 
 # Name in the findings → name in a run's result.
@@ -114,6 +114,15 @@ def summarise(
     }
     networks = {cell: runs for cell, runs in cells.items() if cell[1] != "baseline"}
     baselines = {cell: runs for cell, runs in cells.items() if cell[1] == "baseline"}
+    family = primary_family(comparison)
+    intervals = {
+        cell: _interval(runs, cells[cell[0], "scratch", cell[2]], macro)
+        for cell, runs in networks.items()
+        if cell[1] != "scratch"
+    }
+    judged = dict(
+        zip(family, verdicts([intervals[cell] for cell in family], margin=comparison.margin), strict=True)
+    )
     findings: dict[str, Any] = {
         "title": f"Fine-tune or train from scratch: {store.info.name}, task {comparison.task}",
         "sentence": "",
@@ -134,10 +143,13 @@ def summarise(
         "macro_targets": list(macro.targets),
         "left_out": [{"target": target, "why": why} for target, why in macro.left_out],
         "cells": [_cell(cell, runs, sizes, upstreams) for cell, runs in networks.items()],
+        "margin": comparison.margin,
         "contrasts": [
-            _contrast(cell, runs, cells[cell[0], "scratch", cell[2]], "scratch", macro, sizes, upstreams)
-            for cell, runs in networks.items()
-            if cell[1] != "scratch"
+            {
+                **_contrast(cell, networks[cell], interval, "scratch", sizes, upstreams),
+                "verdict": dataclasses.asdict(judged[cell]) if cell in judged else None,
+            }
+            for cell, interval in intervals.items()
         ],
         "baselines": [
             {
@@ -150,7 +162,9 @@ def summarise(
             for (network, _, n), runs in baselines.items()
         ],
         "against_baselines": [
-            _contrast(cell, runs, cells[name, "baseline", cell[2]], name, macro, sizes, upstreams)
+            _contrast(
+                cell, runs, _interval(runs, cells[name, "baseline", cell[2]], macro), name, sizes, upstreams
+            )
             for cell, runs in networks.items()
             for name in comparison.baselines
         ],
@@ -244,16 +258,8 @@ def _searched(cell: Cell, runs: Sequence[_Done], sizes: Mapping[int | None, int]
     return rows
 
 
-def _contrast(
-    cell: Cell,
-    runs: Sequence[_Done],
-    others: Sequence[_Done],
-    reference: str,
-    macro: MacroSet,
-    sizes: Mapping[int | None, int],
-    upstreams: Mapping[str, Upstream],
-) -> dict[str, Any]:
-    network, arm, n = cell
+def _interval(runs: Sequence[_Done], others: Sequence[_Done], macro: MacroSet) -> Interval:
+    """Return the paired difference between the runs of a cell and those of another."""
     columns = [i for i, (name, _) in enumerate(runs[0].spec.targets) if name in macro.targets]
     pairs = []
     for ours, theirs in zip(runs, others, strict=True):
@@ -271,7 +277,18 @@ def _contrast(
             )
         )
     stream = entropy(runs[0].spec.study_seed, 0, "bootstrap")
-    interval: Interval = paired_difference(pairs, resamples=RESAMPLES, level=LEVEL, seed=stream)
+    return paired_difference(pairs, resamples=RESAMPLES, level=LEVEL, seed=stream)
+
+
+def _contrast(
+    cell: Cell,
+    runs: Sequence[_Done],
+    interval: Interval,
+    reference: str,
+    sizes: Mapping[int | None, int],
+    upstreams: Mapping[str, Upstream],
+) -> dict[str, Any]:
+    network, arm, n = cell
     return {
         "network": network,
         "upstream": upstreams[network].name if runs[0].spec.upstream is not None else None,
@@ -310,6 +327,7 @@ def _protocol(comparison: Comparison, specs: Sequence[RunSpec]) -> dict[str, Any
         "weight decay": budget.weight_decay,
         "augmentation": {k: v for k, v in dataclasses.asdict(budget.augment).items() if v},
         "precision of training": sorted({spec.precision for spec in specs if spec.arm != "baseline"}),
+        "margin of equivalence": comparison.margin,
         "study seed": comparison.study_seed,
     }
 
@@ -322,7 +340,8 @@ def _notes(comparison: Comparison, store: Store, upstreams: Mapping[str, Upstrea
         if pairs
         else f"No duplicates were found within {store.info.name}.",
         "Pre-trained arms start from one checkpoint: the intervals do not know how another one would fare.",
-        "The intervals are not adjusted for the number of comparisons shown.",
+        "Verdicts are given on the contrasts that the plan named before any test part was opened, adjusted "
+        "for their number (Holm); all other intervals are exploratory and not adjusted.",
     ]
     if not store.info.patients_known:
         notes.append("The recordings carry no patient ids: patient separation cannot be verified.")

@@ -17,6 +17,7 @@ from ecgtransfer.report.view import (
     duration,
     number,
     unique,
+    verdict,
 )
 
 
@@ -97,7 +98,7 @@ def markdown(evidence: Evidence) -> str:
         parts.append(_pipe(["n", *comparison.arms, "seeds"], rows))
         parts.append(
             "Macro AUROC, mean ± standard deviation over seeds; below it the difference to scratch with its "
-            f"{level} interval over patients and seeds."
+            f"{level} interval over patients and seeds, and the verdict where the plan named the contrast."
         )
     if evidence.get("baselines"):
         rows = [
@@ -175,6 +176,7 @@ def report_notes(evidence: Evidence) -> list[str]:
 
 def _terminal(comparison: Comparison, level: str) -> Table:
     caption = f"macro AUROC ± SD over seeds; difference to scratch ({level} interval over patients and seeds)"
+    caption += "; verdict where the plan named the contrast"
     table = Table(title=comparison.title, caption=caption, title_justify="left", caption_justify="left")
     table.add_column("n", justify="right", no_wrap=True)
     for arm in comparison.arms:
@@ -186,14 +188,16 @@ def _terminal(comparison: Comparison, level: str) -> Table:
     return table
 
 
-def _lines(row: Row, arm: str) -> tuple[str, str]:
+def _lines(row: Row, arm: str) -> tuple[str, ...]:
     cell = row.cells.get(arm)
     if cell is None:
-        return "", ""
+        return ("",)
     mean = number(cell["auroc"])
     spread = number(cell["auroc_sd"])
     value = mean if spread == number(None) else f"{mean} ± {spread}"
-    return value, "" if arm == REFERENCE else difference(row.contrasts.get(arm))
+    if arm == REFERENCE:
+        return (value,)
+    return value, difference(row.contrasts.get(arm)), verdict(row.contrasts.get(arm))
 
 
 def _seeds(row: Row) -> str:

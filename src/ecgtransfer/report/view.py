@@ -100,6 +100,13 @@ def difference(contrast: Mapping[str, Any] | None) -> str:
     return f"{signed(contrast['difference'])} ({signed(contrast['low'])} to {signed(contrast['high'])})"
 
 
+def verdict(contrast: Mapping[str, Any] | None) -> str:
+    """Return the word of a contrast's verdict, or nothing where none was given (exploratory)."""
+    if contrast is None or contrast.get("verdict") is None:
+        return ""
+    return str(contrast["verdict"]["word"])
+
+
 def duration(seconds: Any) -> str:
     """Return seconds as ``42 s``, ``3 min 05 s`` or ``2 h 10 min``."""
     if missing(seconds):

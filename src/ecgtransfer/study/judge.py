@@ -141,8 +141,8 @@ def left_out(card: Mapping[str, Any], store: Store) -> str:
     unchecked = [data["name"] for data in card["data"] if store.fingerprint not in data["apart_from"]]
     if unchecked:
         return (
-            f"Whether {' and '.join(unchecked)} shares recordings with {store.info.name} was not checked when "
-            "the model was pre-trained: `ecgtransfer audit` finds them, `pretrain --apart-from` leaves them out."
+            f"Whether {' and '.join(unchecked)} shares recordings with {store.info.name} was not checked "
+            "when the model was pre-trained: `audit` finds them, `pretrain --apart-from` leaves them out."
         )
     count = sum(len(data["excluded"]) for data in card["data"])
     return (

@@ -12,6 +12,7 @@ from ecgtransfer.datasets.overlap import overlap
 from ecgtransfer.datasets.splits import N_FOLDS, positives_per_fold, split
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError
+from ecgtransfer.evidence import MARGIN
 from ecgtransfer.networks import card
 from ecgtransfer.study.baselines import BASELINES
 from ecgtransfer.study.spec import Budget, RunSpec
@@ -106,6 +107,8 @@ class Comparison:
         Another one draws other folds, subsets and weights throughout.
     threads : int
         Threads of each run.
+    margin : float
+        Differences in macro AUROC within ± this make no difference.
     """
 
     networks: tuple[str, ...]
@@ -118,6 +121,7 @@ class Comparison:
     baselines: tuple[str, ...] = tuple(BASELINES)
     study_seed: int = 0
     threads: int = 1
+    margin: float = MARGIN
 
     def __post_init__(self) -> None:
         if "scratch" not in self.arms:
@@ -129,11 +133,34 @@ class Comparison:
             card(name)
         for rate in self.rates:
             check_rate(rate)
+        if not 0 < self.margin < 1:
+            raise ConfigError(
+                f"{self.margin:g} is no margin", remedy="Give an AUROC difference, such as 0.01"
+            )
         if self.seeds < 1 or not self.rates or not self.sizes or not self.networks:
             raise ConfigError("a comparison needs at least one network, one size, one seed and one rate")
         for what in ("networks", "arms", "sizes", "rates"):
             if len(set(getattr(self, what))) != len(getattr(self, what)):
                 raise ConfigError(f"{what} names something twice: {', '.join(map(str, getattr(self, what)))}")
+
+
+MOST_PRIMARY = 8
+
+
+def primary_family(comparison: Comparison) -> tuple[tuple[str, str, int | None], ...]:
+    """Return the contrasts with scratch that a verdict is given on: network, arm, size; eight at most.
+
+    The arm is full fine-tuning, or the first that is asked for without it. Where there are more than eight
+    networks x sizes, the smallest size of each network comes first, then the largest, then the others. All
+    else is exploratory: shown with its interval, without a verdict.
+    """
+    others = [arm for arm in comparison.arms if arm != "scratch"]
+    if not others:
+        return ()
+    arm = "full" if "full" in others else others[0]
+    sizes = sorted(comparison.sizes, key=lambda n: math.inf if n is None else n)
+    first = [sizes[0], *([sizes[-1]] if len(sizes) > 1 else []), *sizes[1:-1]]
+    return tuple((network, arm, n) for n in first for network in comparison.networks)[:MOST_PRIMARY]
 
 
 def check_rate(rate: float) -> None:
