@@ -22,7 +22,9 @@ LABELS = {"A00001": "N", "A00002": "A", "A00003": "O", "A00004": "~"}
 def write_record(folder: Path, name: str, seconds: float) -> None:
     """Write a record as the Challenge has it: 16-bit samples behind the 24-byte header of a MATLAB 4 file."""
     rng = np.random.default_rng(int(name[1:]))
-    samples = rng.integers(-900, 900, int(300 * seconds)).astype("<i2")
+    time = np.arange(int(300 * seconds)) / 300
+    beats = 900 * np.exp(-(((time % 1) - 0.4) ** 2) / 0.0004)
+    samples = (beats + rng.normal(0, 10, len(time))).astype("<i2")
     head = struct.pack("<5i", 30, 1, len(samples), 0, 4) + b"val\0"
     (folder / f"{name}.mat").write_bytes(head + samples.tobytes())
     (folder / f"{name}.hea").write_text(
@@ -47,6 +49,9 @@ def test_what_the_classes_say(tiny: Path):
     assert said["A00002"] == {"SR": 0, "AF": 1, "OTHER": 0, "NOISY": 0}
     assert said["A00003"] == {"SR": None, "AF": 0, "OTHER": 1, "NOISY": 0}
     assert said["A00004"] == {"SR": None, "AF": None, "OTHER": None, "NOISY": 1}
+    assert CINC.list_records(tiny, Request()).coverage == (
+        *(("A", "AF", 1), ("N", "SR", 1), ("O", "OTHER", 1), ("~", "NOISY", 1)),
+    )
 
 
 def test_windows_labels_and_flags(tiny: Path, tmp_path: Path):

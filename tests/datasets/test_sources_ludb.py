@@ -64,6 +64,7 @@ def test_a_line_that_no_table_knows_is_listed(tiny):
     listing = LUDB.list_records(tiny("Rhythm: Sinus rhythm.", "Dancing of the heart. "), Request())
     assert any("Dancing of the heart" in note and "(1)" in note for note in listing.notes)
     assert any("Dancing of the heart" in flag for flag in listing.entries[0].flags)
+    assert listing.coverage == (("Dancing of the heart", None, 1), ("Rhythm: Sinus rhythm", "SR", 1))
 
 
 def test_ages_above_89_are_kept_and_flagged(tiny):
@@ -115,6 +116,11 @@ def test_every_line_of_the_dataset_is_in_the_crosswalk(data: Path):
     assert listing.notes == ()
     assert listing.rejected == ()
     assert sum(entry.sex == "female" for entry in listing.entries) == 85
+    counts = {label: (code, count) for label, code, count in listing.coverage}
+    assert counts["Left ventricular hypertrophy"] == ("LVH", 108)
+    assert counts["Rhythm: Atrial fibrillation"] == ("AF", 15)
+    assert counts["I degree AV block"] == ("1AVB", 10)
+    assert None not in {code for code, _ in counts.values()}
     assert all(entry.age is not None for entry in listing.entries)
 
 

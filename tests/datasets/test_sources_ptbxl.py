@@ -67,6 +67,7 @@ def test_rows_that_cannot_be_read_are_rejected_and_unknown_codes_listed(tmp_path
     assert [item.record_id for item in listing.rejected] == ["1"]
     assert "scp_codes" in listing.rejected[0].reason
     assert listing.notes == ("SCP code 'NEW' is not in the crosswalk and left unlabelled in 1 records",)
+    assert listing.coverage == (("SR", "SR", 2), ("NEW", None, 1))
 
 
 def test_a_table_without_a_needed_column_is_refused(tmp_path: Path):
@@ -105,6 +106,9 @@ def test_the_superclasses_of_the_subset(data: Path, tmp_path: Path):
     assert len(rhythm.targets) == 12
     assert np.nansum(store.labels(rhythm)[:, rhythm.target_names.index("AF")]) == 13
     assert len(store.task("all").targets) == 71
+    coverage = {label: (code, count) for label, code, count in store.info.coverage}
+    assert coverage["AFIB"] == ("AF", 13)
+    assert None not in {code for code, _ in coverage.values()}
 
 
 def test_files_that_are_not_there_are_rejected(data: Path, tmp_path: Path):

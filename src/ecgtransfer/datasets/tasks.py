@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgtransfer.datasets.statements import canonical
 from ecgtransfer.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ class Task:
         ----------
         statements : DataFrame
             One row per record, one nullable column of 1 / 0 / null per statement code. A code without a
-            column is unknown for every record.
+            column is read from those that officially mean the same (`columns_of`: a target CRBBB where the
+            store has RBBB), and is unknown for every record where there is none.
 
         Returns
         -------
@@ -89,11 +91,12 @@ class Task:
             present = np.zeros(len(statements), dtype=bool)
             absent = np.ones(len(statements), dtype=bool)
             for code in target.any_of:
-                if code in statements.columns:
-                    values = statements[code].to_numpy(dtype=np.float32, na_value=np.nan)
+                found = columns_of(code, statements.columns)
+                for name in found:
+                    values = statements[name].to_numpy(dtype=np.float32, na_value=np.nan)
                     present |= values == 1
                     absent &= values == 0
-                else:
+                if not found:
                     absent[:] = False
             labels[:, column] = np.where(present, 1, np.where(absent, 0, np.nan))
         return labels
@@ -106,6 +109,29 @@ class Task:
     def from_list(cls, name: str, targets: Sequence[Sequence[Any]]) -> Task:
         """Return the task that `to_list` wrote."""
         return cls(name, tuple(Target(str(target), tuple(map(str, codes))) for target, codes in targets))
+
+
+def columns_of(code: str, columns: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns that hold a statement: its own or, without one, those that officially mean the same.
+
+    Parameters
+    ----------
+    code : str
+        A statement.
+    columns : iterable of str
+        The statements that a store has.
+
+    Returns
+    -------
+    tuple of str
+        Only the Challenges' own equivalences count (`statements.canonical`). A store that has the code itself
+        keeps the two apart: a user's table may tell RBBB from CRBBB.
+    """
+    columns = tuple(columns)
+    if code in columns:
+        return (code,)
+    wanted = canonical(code, extra=False)
+    return tuple(name for name in columns if canonical(name, extra=False) == wanted)
 
 
 def names(source: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ is unknown. The Challenge's own classes are kept beside that as ``OTHER`` and ``
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,14 @@ from typing import Any
 from ecgtransfer import signals
 from ecgtransfer.datasets import tasks
 from ecgtransfer.datasets.sources.source import Entry, Listing, Rejection, Request, Source
-from ecgtransfer.datasets.statements import crosswalk
+from ecgtransfer.datasets.sources.tables import coverage
+from ecgtransfer.datasets.statements import annotated, crosswalk
 from ecgtransfer.errors import DataError
 from ecgtransfer.signals import Record
 
-CODES = ("SR", "AF", "OTHER", "NOISY")
+CODES = annotated("cinc2017")
+NAMES = {"N": "SR", "A": "AF", "O": "OTHER", "~": "NOISY"}
+"""The statement that each class says is present."""
 
 
 def load(path: Path, how: Mapping[str, Any]) -> Record:
@@ -93,6 +97,7 @@ def _list_records(root: Path, request: Request) -> Listing:
             Rejection(name, f"{name}.hea", "REFERENCE.csv has no label for it")
             for name in sorted(there - labels.keys())
         ),
+        coverage=coverage(Counter(labels.values()), NAMES),
     )
 
 

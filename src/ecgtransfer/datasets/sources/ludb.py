@@ -7,6 +7,7 @@ step. The raw counts therefore have one common gain. It is not stated; 1000 per 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,10 @@ from ecgtransfer.datasets.sources.source import (
     Request,
     Sex,
     Source,
-    codes,
     parse_age,
 )
-from ecgtransfer.datasets.statements import crosswalk
+from ecgtransfer.datasets.sources.tables import coverage
+from ecgtransfer.datasets.statements import annotated, crosswalk
 from ecgtransfer.errors import EcgTransferError
 from ecgtransfer.signals import STANDARD_LEADS, Record, standard_lead
 from ecgtransfer.signals.readers import wfdb
@@ -62,6 +63,7 @@ def _list_records(root: Path, request: Request) -> Listing:
     entries: list[Entry] = []
     rejected: list[Rejection] = []
     unmapped: dict[str, list[str]] = {}
+    counts: Counter[str] = Counter()
     for name in _names(root):
         file = f"{name}.hea"
         record_id = name.rsplit("/", 1)[-1]
@@ -74,7 +76,10 @@ def _list_records(root: Path, request: Request) -> Listing:
             rejected.append(Rejection(record_id, file, "the header file is not there" if missing else reason))
             continue
         present = set()
-        for line in diagnosis_lines(comments):
+        # One spelling per line: that of the crosswalk where it has it.
+        lines = {line.casefold(): line for line in diagnosis_lines(comments)}
+        counts.update(translation[key]["line"] if key in translation else lines[key] for key in lines)
+        for line in lines.values():
             if line.casefold() in translation:
                 present.add(translation[line.casefold()]["code"])
             else:
@@ -110,6 +115,7 @@ def _list_records(root: Path, request: Request) -> Listing:
             f"diagnosis line not in the crosswalk, left unlabelled: {line!r} ({', '.join(where)})"
             for line, where in sorted(unmapped.items())
         ),
+        coverage=coverage(counts, {row["line"]: row["code"] for row in rows}),
     )
 
 
@@ -146,7 +152,7 @@ SOURCE = Source(
         "Goldberger et al. (2000), Circulation 101:e215, doi:10.1161/01.CIR.101.23.e215"
     ),
     address="https://physionet.org/content/ludb/1.0.1/",
-    annotates=codes(crosswalk("ludb")),
+    annotates=annotated("ludb"),
     tasks=tasks.of_source("ludb"),
     contains=_contains,
     list_records=_list_records,

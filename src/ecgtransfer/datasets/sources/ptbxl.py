@@ -20,10 +20,10 @@ from ecgtransfer.datasets.sources.source import (
     Request,
     Sex,
     Source,
-    codes,
     parse_age,
 )
-from ecgtransfer.datasets.statements import crosswalk
+from ecgtransfer.datasets.sources.tables import coverage
+from ecgtransfer.datasets.statements import annotated, crosswalk
 from ecgtransfer.errors import DataError
 from ecgtransfer.signals import STANDARD_LEADS
 
@@ -66,10 +66,10 @@ def _list_records(root: Path, request: Request) -> Listing:
     translation = {row["scp_code"]: row["code"] for row in crosswalk("ptbxl")}
     entries: list[Entry] = []
     rejected: list[Rejection] = []
-    unmapped: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for row in rows:
         try:
-            entry, untranslated = _entry(row, column, translation)
+            entry, named = _entry(row, column, translation)
         except (DataError, ValueError, TypeError) as error:
             reason = (
                 error.what if isinstance(error, DataError) else f"its row in {TABLE} cannot be read: {error}"
@@ -77,7 +77,7 @@ def _list_records(root: Path, request: Request) -> Listing:
             rejected.append(Rejection(f"{row['ecg_id']}", f"{row[column]}.hea", reason))
             continue
         entries.append(entry)
-        unmapped.update(untranslated)
+        counts.update(named)
     entries.sort(key=lambda entry: int(entry.record_id))
     folds = all(entry.fold is not None for entry in entries)
     return Listing(
@@ -91,12 +91,14 @@ def _list_records(root: Path, request: Request) -> Listing:
         rejected=tuple(rejected),
         notes=tuple(
             f"SCP code {code!r} is not in the crosswalk and left unlabelled in {count} records"
-            for code, count in sorted(unmapped.items())
+            for code, count in sorted(counts.items())
+            if code not in translation
         ),
+        coverage=coverage(counts, translation),
     )
 
 
-def _entry(row: dict[str, str], column: str, translation: dict[str, str]) -> tuple[Entry, list[str]]:
+def _entry(row: dict[str, str], column: str, translation: dict[str, str]) -> tuple[Entry, tuple[str, ...]]:
     named = scp_codes(row["scp_codes"])
     present = {translation[code] for code in named if code in translation}
     age, flags = parse_age(row["age"], where=TABLE)
@@ -117,7 +119,7 @@ def _entry(row: dict[str, str], column: str, translation: dict[str, str]) -> tup
         fold=int(float(row["strat_fold"])) if row["strat_fold"].strip() else None,
         flags=(*flags, *quality),
     )
-    return entry, [code for code in named if code not in translation]
+    return entry, named
 
 
 SOURCE = Source(
@@ -133,7 +135,7 @@ SOURCE = Source(
         "Goldberger et al. (2000), Circulation 101:e215, doi:10.1161/01.CIR.101.23.e215"
     ),
     address="https://physionet.org/content/ptb-xl/1.0.3/",
-    annotates=codes(crosswalk("ptbxl")),
+    annotates=annotated("ptbxl"),
     tasks=tasks.of_source("ptbxl"),
     contains=lambda folder: (folder / TABLE).is_file(),
     list_records=_list_records,
