@@ -47,12 +47,20 @@ def datasets(
     if json:
         options.print_json(rows)
         return
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="Sources that `ecgtransfer prepare` knows, and the stores here")
+    title = "Sources that `ecgtransfer prepare` knows, and the stores here"
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in ("source", "records", "patients", "leads", "Hz", "annotated", "licence", "here"):
-        table.add_column(column, justify="right" if column in ("records", "patients") else "left")
+        table.add_column(
+            column,
+            justify="left" if column in ("source", "licence", "here") else "right",
+            no_wrap=column not in ("licence", "here"),
+            overflow="fold",
+            min_width=13 if column == "here" else None,
+        )
     for row in rows:
         own = row["records"] is None
         table.add_row(
@@ -61,7 +69,7 @@ def datasets(
             "yours" if own else "unknown" if row["patients"] is None else f"{row['patients']:,}",
             "yours" if own else str(len(row["leads"])),
             "yours" if own else f"{row['sampling_rate']:g}",
-            "your columns" if own else str(len(row["annotates"])),
+            "yours" if own else str(len(row["annotates"])),
             "yours" if own else str(row["licence"]),
             "\n".join(f"{store['path']} ({store['records']:,})" for store in row["prepared"]),
         )

@@ -34,9 +34,9 @@ SAMPLES = 4096
 TOLERANCE = 0.2
 """Largest residual of an identity, as a part of the lead's own RMS, in the median exam.
 
-Ten times what the published files have and a seventh of what a wrong order leaves in them. In 339 real ECGs of
-PTB-XL, CPSC, Georgia and PTB the right order leaves 0.7 % in the median and any wrong one at least 64 % in each. A
-lead rescaled by a quarter is found too."""
+Ten times what the published files have and a seventh of what a wrong order leaves in them. In 339 real ECGs
+of PTB-XL, CPSC, Georgia and PTB the right order leaves 0.7 % in the median and any wrong one at least 64 % in
+each. A lead rescaled by a quarter is found too."""
 
 SPAN_MV = (0.3, 10.0)
 """Plausible median span of lead II (99.9 % of a record's samples lie in it), in mV. The published files have

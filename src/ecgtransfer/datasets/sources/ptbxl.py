@@ -141,5 +141,6 @@ SOURCE = Source(
     list_records=_list_records,
     official_folds=True,
     other_rates=(100.0,),
+    paper_scaled=False,  # whether the study scaled these is not known
     signal_note="mV as the header says; published 100 Hz files up to 100 Hz, else the 500 Hz files",
 )
