@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ecgtransfer.datasets.store import Store
     from ecgtransfer.errors import EcgTransferError
     from ecgtransfer.networks import build, load_model
-    from ecgtransfer.signals import Record, read
+    from ecgtransfer.signals import Record, Stated, read
     from ecgtransfer.study.evaluation import evaluate_model
     from ecgtransfer.study.plan import Comparison
     from ecgtransfer.study.spec import Budget
@@ -24,6 +24,7 @@ __all__ = [
     "EcgTransferError",
     "Pretraining",
     "Record",
+    "Stated",
     "Store",
     "build",
     "compare",
@@ -40,6 +41,7 @@ _HOMES = {
     "EcgTransferError": "ecgtransfer.errors",
     "Pretraining": "ecgtransfer.comparison",
     "Record": "ecgtransfer.signals",
+    "Stated": "ecgtransfer.signals",
     "Store": "ecgtransfer.datasets.store",
     "build": "ecgtransfer.networks",
     "compare": "ecgtransfer.comparison",

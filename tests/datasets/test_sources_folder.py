@@ -66,7 +66,7 @@ def test_without_patients_separation_cannot_be_verified(folder: Path):
     write(folder, "file,AF", "a,1", "b,0")
     store, summary = run(folder)
     assert not store.info.patients_known
-    assert any("separation by patient cannot be verified" in note for note in summary.notes)
+    assert any("patient separation cannot be verified" in note for note in summary.notes)
 
 
 def test_rows_without_a_file_are_rejected_and_the_good_ones_kept(folder: Path):

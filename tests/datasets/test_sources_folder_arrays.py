@@ -65,7 +65,7 @@ def test_one_array_of_all_records(folder):
     assert set(store.records["file"]) == {"X.npy"}
     np.testing.assert_allclose(kept(store), values, atol=1e-6)
     np.testing.assert_array_equal(store.labels(store.task("all"))[:, 0], np.arange(300) % 2)
-    note = "stated for all files where the table says nothing else: sampling_rate 250.0, units mV, leads I II"
+    note = "stated for all files where the table says nothing else: sampling_rate 250, units mV, leads I II"
     assert any(text.startswith(note) for text in summary.notes)
     assert not any("not in labels.csv" in text for text in summary.notes)
 
@@ -98,7 +98,7 @@ def test_rows_that_the_table_does_not_name_are_counted(folder):
     [
         (
             None,
-            ["X.npy: the array [4, 12, 500] does not say its sampling rate, its unit and which leads it holds",
+            ["X.npy: the array [4, 12, 500] does not say its sampling rate, its unit and which leads it",
              "--file-rate or in a column 'sampling_rate'",
              "the unit (mV, uV, V, or steps per mV such as 1000/mV) with --file-units or in a column 'units'",
              "--file-leads or in a column 'leads'"],
@@ -191,7 +191,7 @@ def test_a_mixture_of_formats_with_what_each_row_states(folder):
     store, summary = run(folder, table=folder / "labels.csv")
     assert summary.n_rejected == 0
     assert store.records["record_id"].tolist() == [
-        "full", "many/one/ecg", "many/two/ecg", "old", "sheet", "wfdb",
+        "full", "many/one/ecg", "many/two/ecg", "old/ecg", "sheet", "wfdb",
     ]  # fmt: skip
     for window in kept(store):
         np.testing.assert_allclose(window, values, atol=1e-6)
@@ -216,28 +216,28 @@ def test_the_leads_of_the_store_are_those_of_the_first_readable_file(folder):
     assert "leads are those of b.npy: II, V5" in summary.notes
 
 
-def test_the_command(folder, tmp_path, capsys):
-    np.save(folder / "X.npy", (waves(3, 12, 500) * 1000).astype(np.int16))
-    np.savez(folder / "Z.npz", X=(waves(12, 500) * 1000).astype(np.int16), y=np.zeros(12))
+def test_the_command(folder, tmp_path, capsys, monkeypatch):
+    def command(*words: str) -> int:
+        start = ["ecgtransfer", "prepare", "folder", str(folder), "-o", str(tmp_path / "x.ecgs"), "--quiet"]
+        monkeypatch.setattr("sys.argv", [*start, "--rate", "250", "--seconds", "2", *words])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        return int(caught.value.code or 0)
+
+    counts = (waves(3, 12, 500) * 1000).astype(np.int16)
+    np.save(folder / "X.npy", counts)
+    np.savez(folder / "Z.npz", X=counts[0], y=np.zeros(12))
     table(folder, "file,row,variable,AF", "X.npy,0,,1", "X.npy,2,,0", "Z.npz,,X,1")
-    command = [
-        "prepare",
-        "folder",
-        str(folder),
-        "-o",
-        str(tmp_path / "x.ecgs"),
-        "--rate",
-        "250",
-        "--seconds",
-        "2",
-    ]
-    assert main([*command, "--quiet"]) == 2
+    assert command() == 2
     assert "--file-units" in capsys.readouterr().err
-    command += ["--file-rate", "250", "--file-units", "1000/mV", "--file-leads", ",".join(STANDARD_LEADS)]
-    assert main([*command, "--json", "--quiet"]) == 0
-    assert json.loads(capsys.readouterr().out)["n_records"] == 3
-    assert main([*command, "--file-variable", "X", "--file-units", "mmHg"]) == 2
+    stated = ["--file-rate", "250", "--file-leads", ",".join(STANDARD_LEADS), "--file-units"]
+    assert command(*stated, "mmHg") == 2
     assert "the unit 'mmHg' is unknown" in capsys.readouterr().err
+    assert command(*stated, "1000/mV", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["n_records"] == 3
+    table(folder, "file,row,AF", "Z.npz,,1")
+    (tmp_path / "x.ecgs").rename(tmp_path / "y.ecgs")
+    assert command(*stated, "1000/mV", "--file-variable", "X") == 0
 
 
 def test_only_ones_own_files_need_statements(tmp_path):

@@ -29,6 +29,22 @@ def prepare(
     table: Annotated[
         Path | None, typer.Option("--table", help="CSV of your own labels (source `folder`).")
     ] = None,
+    file_rate: Annotated[
+        float | None,
+        typer.Option("--file-rate", help="Hz of your files, where they do not say it (source `folder`)."),
+    ] = None,
+    file_units: Annotated[
+        str | None,
+        typer.Option("--file-units", help="Unit of your files: mV, uV, V, or steps per mV such as 1000/mV."),
+    ] = None,
+    file_leads: Annotated[
+        str | None,
+        typer.Option("--file-leads", help="Leads in the order of your files, separated by commas."),
+    ] = None,
+    file_variable: Annotated[
+        str | None,
+        typer.Option("--file-variable", help="Which array of an NPZ, MAT or HDF5 file is the ECG."),
+    ] = None,
     recipe: Annotated[str, typer.Option("--recipe", help="How signals are treated.")] = "default",
     workers: Annotated[
         int, typer.Option("--workers", min=0, help="Processes; 0: as many as it is worth.")
@@ -38,6 +54,7 @@ def prepare(
 ) -> None:
     """Turn recordings into a store; killed and started again it goes on where it stopped."""
     from ecgtransfer.datasets.prepare import prepare as run_prepare
+    from ecgtransfer.signals import Stated
 
     summary = run_prepare(
         source,
@@ -48,6 +65,12 @@ def prepare(
         leads=None if leads is None else tuple(part.strip() for part in leads.split(",") if part.strip()),
         length="first" if options.one_of(length, ("cover", "first"), "length") == "first" else "cover",
         table=table,
+        stated=Stated(
+            sampling_rate=file_rate,
+            units=file_units,
+            leads=None if file_leads is None else tuple(part.strip() for part in file_leads.split(",")),
+            variable=file_variable,
+        ),
         recipe=recipe,
         workers=workers or None,
         quiet=quiet,

@@ -195,7 +195,7 @@ def _rate_flags(record: Record, rates: tuple[float, ...]) -> list[str]:
     return flags
 
 
-_REMARKS = ("uncalibrated", "renamed", "unread_bytes")
+_REMARKS = ("uncalibrated", "renamed", "unread_bytes", "infinite")
 
 
 def _text(value: Any) -> str:

@@ -35,7 +35,7 @@ def load(path: Path, how: Mapping[str, Any]) -> Record:
 
 
 def _list_records(root: Path, request: Request) -> Listing:
-    path, codes, entries, rejected, has_patients = read_table(root, request)
+    path, codes, entries, rejected = read_table(root, request)
     entries.sort(key=lambda entry: entry.record_id)
     with_patient = sum(entry.patient_id is not None for entry in entries)
     patients_known = bool(entries) and with_patient == len(entries)
@@ -44,9 +44,6 @@ def _list_records(root: Path, request: Request) -> Listing:
     if request.stated:
         facts = ", ".join(f"{key} {_shown(value)}" for key, value in request.stated.to_json().items())
         notes.append(f"stated for all files where the table says nothing else: {facts}")
-    if not patients_known:
-        what = "some rows name no patient" if has_patients else "there is no patient column"
-        notes.append(f"{what}, so separation by patient cannot be verified")
     unlisted = _unlisted(root, entries, rejected, path)
     if unlisted:
         notes.append(f"{len(unlisted)} recordings in the folder are not in {path.name}: see rejected.csv")
@@ -113,8 +110,8 @@ def _unlisted_rows(root: Path, entries: list[Entry], table: Path) -> list[str]:
     return notes
 
 
-def _shown(value: Any) -> str:
-    return " ".join(value) if isinstance(value, list) else str(value)
+def _shown(value: list[str] | float | str) -> str:
+    return " ".join(value) if isinstance(value, list) else f"{value:g}" if isinstance(value, float) else value
 
 
 SOURCE = Source(

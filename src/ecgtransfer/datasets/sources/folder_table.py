@@ -41,7 +41,6 @@ class Table(NamedTuple):
     codes: tuple[str, ...]
     entries: list[Entry]
     rejected: list[Rejection]
-    has_patients: bool
 
 
 def read_table(root: Path, request: Request) -> Table:
@@ -88,7 +87,7 @@ def read_table(root: Path, request: Request) -> Table:
             raise _twice(entry, *lines[entry.record_id], root, where)
         lines[entry.record_id] = number, entry
         entries.append(entry)
-    return Table(table, codes, entries, rejected, "patient" in names)
+    return Table(table, codes, entries, rejected)
 
 
 def stem(file: str) -> str:

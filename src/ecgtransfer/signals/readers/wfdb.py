@@ -46,10 +46,11 @@ def read(
     -------
     Record
         mV = (digital - baseline) / gain, as the wfdb package computes it, to 1 ulp of float32. The value that
-        a format reserves for "no sample" is NaN. ``metadata`` has the record's name and start, and where they
-        apply: ``uncalibrated`` (leads without a gain, read at 200 steps per mV as the standard has it),
-        ``renamed`` (lead names that occurred twice), ``unread_bytes`` (per file, beyond the samples
-        announced), ``unverified`` (leads to be verified whose checksum is missing or 0, as in CinC 2017).
+        a format reserves for "no sample" is NaN. ``metadata`` has the record's name and start, ``gain``
+        (steps per mV of each lead; not for several segments), and where they apply: ``uncalibrated``
+        (leads without a gain, read at 200 steps per mV as the standard has it), ``renamed`` (lead names that
+        occurred twice), ``unread_bytes`` (per file, beyond the samples announced), ``unverified`` (leads to
+        be verified whose checksum is missing or 0, as in CinC 2017).
 
     Raises
     ------
@@ -70,6 +71,7 @@ def read(
         if verify_checksums and (unverified := _verify(digital, header)):
             extra["unverified"] = unverified
         signal = _millivolts(digital, header, gains)
+        extra["gain"] = tuple(gains)
         if not all(spec.calibrated for spec in header.signals):
             extra["uncalibrated"] = tuple(spec.name for spec in header.signals if not spec.calibrated)
     leads, renamed = _lead_names(names, header.path)
