@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ecgtransfer.datasets import store
-from ecgtransfer.datasets.simulate import simulate
+from ecgtransfer.datasets.simulation import simulate
 from ecgtransfer.datasets.splits import folds
 from ecgtransfer.datasets.store import MISSING, Chunk, Store, StoreDescription
 
@@ -41,7 +41,7 @@ def main() -> None:
         report("open without hashes", time.perf_counter() - begun)
         for site in ("A", "B"):
             begun = time.perf_counter()
-            simulate(site, 512, Path(folder) / site, seed=1)  # type: ignore[arg-type]
+            simulate(site, 512, Path(folder) / site, seed=1)
             print(f"simulate site {site}: {512 / (time.perf_counter() - begun):.0f} records/s")
     signal = np.random.default_rng(0).standard_normal((12, 1000)).astype(np.float32)
     report("quantise 12 x 1000", *timed(lambda: store.quantise(signal), 1000))

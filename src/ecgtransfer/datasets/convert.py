@@ -207,7 +207,8 @@ def _text(value: Any) -> str:
 def _hash(record: Record) -> str:
     """Return the SHA-256 of what was recorded: rate, leads and samples, whatever file they came in."""
     digest = hashlib.sha256(f"{record.sampling_rate:.10g} Hz {' '.join(record.leads)}\n".encode())
-    digest.update(np.ascontiguousarray(record.signal, dtype="<f4").data)
+    # Adding zero makes -0.0 and 0.0, which are the same sample, the same bytes.
+    digest.update(np.ascontiguousarray(record.signal + np.float32(0), dtype="<f4").data)
     return digest.hexdigest()
 
 

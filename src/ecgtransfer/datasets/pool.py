@@ -82,11 +82,11 @@ def run(jobs: list[convert.Job], workers: int | None, progress: Progress) -> Non
 
 
 def _state(root: Path, name: str) -> list[Any]:
-    """Return name, size and time of change of a file and of the signal files that go with a header."""
+    """Return name, size and time of change of a file and of the files that go with a header."""
     base = os.path.join(root, name)
     stem = base.removesuffix(".hea")
     state: list[Any] = [name]
-    for path in dict.fromkeys((base, f"{stem}.dat", f"{stem}.mat")):
+    for path in dict.fromkeys((base, f"{stem}.dat", f"{stem}.mat", f"{stem}.atr")):
         with contextlib.suppress(OSError):
             found = os.stat(path)
             state += [os.path.basename(path), found.st_size, found.st_mtime_ns]
