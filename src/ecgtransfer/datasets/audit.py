@@ -105,7 +105,7 @@ def _pair(
         "b": _ref(stores, names, pair.b),
         "kind": pair.kind,
         "similarity": round(pair.similarity, 4),
-        "shift_s": round(pair.shift, 3),
+        "shift_s": round(pair.shift, 2) + 0.0,  # a hundredth: finer is only the resampling; and no -0.0
         "gain": round(pair.gain, 4),
         "same_patient": a == b if known else None,
         "folds": folds if None not in folds else None,

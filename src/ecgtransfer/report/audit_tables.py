@@ -32,7 +32,7 @@ def audit_tables(findings: dict[str, Any]) -> list[Table]:
                     _record(row["b"]),
                     row["kind"],
                     f"{row['similarity']:.3f}",
-                    f"{row['shift_s']:+.2f} s" if abs(row["shift_s"]) >= 0.01 else "",
+                    f"{row['shift_s']:+.2f} s" if row["shift_s"] else "",
                     f"x {row['gain']:.3g}" if abs(row["gain"] - 1) > 0.01 else "",
                     {True: "the same", False: "another", None: ""}[row["same_patient"]],
                 )
