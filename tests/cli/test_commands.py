@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ecgtransfer import __version__
-from ecgtransfer.datasets.simulate import simulate
+from ecgtransfer.datasets.simulation import simulate
 from ecgtransfer.datasets.store import Store
 from tests.small import NETWORK, result_of, write_store
 
@@ -69,7 +69,17 @@ def test_help_is_fast_because_it_imports_nothing_heavy(words: list[str]) -> None
 
 def test_the_commands_in_the_order_in_which_a_user_meets_them(call: Any) -> None:
     text = call("--help")
-    names = ["demo", "datasets", "prepare", "networks", "pretrain", "train", "finetune", "evaluate"]
+    names = [
+        "demo",
+        "simulate",
+        "datasets",
+        "prepare",
+        "networks",
+        "pretrain",
+        "train",
+        "finetune",
+        "evaluate",
+    ]
     names.append("compare")
     listed = text[text.index("Commands") :].split()
     assert [word for word in listed if word in names] == names
@@ -91,6 +101,17 @@ def test_the_installed_command_prepares_a_folder(tmp_path: Path) -> None:
     assert (store.info.leads, store.info.n_samples) == (("I", "II"), 200)
 
 
+def test_simulate_writes_a_folder_to_prepare(call: Any, tmp_path: Path) -> None:
+    text = call("simulate", "B", 3, "-o", tmp_path / "b", "--seed", 4, "--seconds", 1.5)
+    assert f"ecgtransfer prepare folder {tmp_path / 'b'} -o b.ecgs" in text
+    found = json.loads(call("simulate", "C", 2, "-o", tmp_path / "c", "--json"))
+    assert (found["n_records"], found["sampling_rate"]) == (2, 300)
+    assert len(list((tmp_path / "b").iterdir())) == 7
+    call("simulate", "B", 3, "-o", tmp_path / "again", "--seed", 4, "--seconds", 1.5)
+    for file in (tmp_path / "b").iterdir():
+        assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
+
+
 def test_prepare_says_how_many_of_how_many(call: Any, tmp_path: Path) -> None:
     simulate("A", 5, tmp_path / "raw", seed=2, seconds=2.0)
     (tmp_path / "raw" / "A00002.dat").unlink()
@@ -107,6 +128,15 @@ def test_listings_as_tables_and_as_json(call: Any) -> None:
     assert found["lstm"]["head_share"] > 0.5 > found["lstm-pooled"]["head_share"]
     table = call("datasets")
     assert all(name in table for name in sources)
+
+
+def test_datasets_shows_the_whole_path_of_a_store_however_narrow_the_terminal_is(
+    call: Any, down: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it was made by hand, with a source that is none of those listed."""
+    monkeypatch.setenv("COLUMNS", "60")
+    text = call("datasets", "--in", down.path.parent)
+    assert f"\n  {down.path}: {down.n_records} records, {down.info.sampling_rate:g} Hz\n" in text
 
 
 def test_pretrain_finetune_and_evaluate(call: Any, up: Store, down: Store, tmp_path: Path) -> None:

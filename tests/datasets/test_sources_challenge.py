@@ -123,6 +123,23 @@ def test_absent_is_only_what_the_own_part_annotates(tmp_path: Path):
     }
 
 
+def test_what_is_named_by_its_kind_alone_is_not_absent(tmp_path: Path):
+    """Rapid AF (314208002) is a kind of AF: where only that is named, AF is unknown."""
+    write(tmp_path, "Q0001", "314208002")
+    write(tmp_path, "Q0002", "314208002,164889003")
+    write(tmp_path, "Q0003", "426783006")
+    said = entries("challenge2021", tmp_path)
+    assert [said[name].statements["AF"] for name in ("Q0001", "Q0002", "Q0003")] == [None, 1, 0]
+    assert said["Q0001"].statements["RAF"] == 1
+
+
+def test_every_broader_statement_is_in_the_vocabulary():
+    known = statements.vocabulary()
+    for code, wide in statements.broader().items():
+        assert {code, *wide} <= known.keys()
+        assert code not in wide
+
+
 def test_sinus_rhythm_that_is_named_only_alone_is_unknown_where_it_is_not_named(tmp_path: Path):
     write(tmp_path, "E00001", "426783006")
     write(tmp_path, "E00002", "164889003")
@@ -132,6 +149,15 @@ def test_sinus_rhythm_that_is_named_only_alone_is_unknown_where_it_is_not_named(
     assert [found[name].statements["NORM-GEORGIA"] for name in sorted(found)] == [1, 0, 0]
     listing = GEORGIA.list_records(tmp_path, Request())
     assert any("sinus rhythm is named only where nothing else is" in note for note in listing.notes)
+
+
+def test_sinus_rhythm_that_stands_for_a_normal_ecg_too_is_told(tmp_path: Path):
+    write(tmp_path, "E00001")
+    assert not any("NORM" in note for note in MIXTURE.list_records(tmp_path, Request()).notes)
+    write(tmp_path, "HR00002", "426177001,426783006")
+    assert any(
+        "for PTB-XL's SR and for its NORM" in n for n in MIXTURE.list_records(tmp_path, Request()).notes
+    )
 
 
 def test_a_code_that_no_table_knows_is_counted_and_flagged(tmp_path: Path):

@@ -60,6 +60,17 @@ def test_lines_become_statements(lines: list[str], present: set[str], unknown: s
     assert said(*lines) == (present, unknown)
 
 
+def test_a_study_without_a_patient_leaves_the_separation_unverified(tiny: Path):
+    assert MIMIC.list_records(tiny, Request()).patients_known
+    table = tiny / "record_list.csv"
+    text = table.read_text()
+    table.write_text(text.replace("\n10000117,", "\n,"))
+    assert table.read_text() != text
+    listing = MIMIC.list_records(tiny, Request())
+    assert [entry.record_id for entry in listing.entries if entry.patient_id is None] == ["45090959"]
+    assert not listing.patients_known
+
+
 def test_a_line_of_which_nothing_is_understood_leaves_all_else_unknown():
     present, unknown = said("Sinus bradycardia", "Dancing of the heart", "Abnormal ECG")
     assert present == {"SB"}

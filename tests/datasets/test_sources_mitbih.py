@@ -65,7 +65,7 @@ def test_what_is_left_over_and_left_out_is_said(tiny: Path):
     assert any("the last 3.0 s are left out" in note for note in listing.notes)
     assert any("42 of the 48 records are not there" in note for note in listing.notes)
     assert {item.record_id: item.reason for item in listing.rejected} == {
-        "102": "it has none of the leads II, only V5, V2"
+        "102": "it has none of the leads II, V1, only V5, V2"
     }
     assert ("rhythm N", "SR", 10) in listing.coverage
     assert ("beat V", "PVC", 5) in listing.coverage
@@ -140,7 +140,7 @@ def test_prepare(tiny: Path, tmp_path: Path):
     summary = prepare("mitbih", tiny.parent, tmp_path / "mit.ecgs", quiet=True)
     assert (summary.n_records, summary.n_windows, summary.n_rejected) == (15, 15, 1)
     store = Store.open(tmp_path / "mit.ecgs")
-    assert store.info.leads == ("II",)
+    assert store.info.leads == ("II", "V1")
     assert store.records["patient_id"].nunique() == 4
     assert not store.records["flags"].str.contains("short").any()
     labels = store.labels(store.task("all"))

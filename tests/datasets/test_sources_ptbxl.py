@@ -52,6 +52,14 @@ def test_sex_age_patient_fold_and_quality(tmp_path: Path):
     assert (second.sex, second.age, second.flags) == ("female", None, ())
 
 
+def test_a_row_without_a_patient_leaves_the_separation_unverified(tmp_path: Path):
+    rows = [row(1, "{'SR': 0.0}"), row(2, "{'SR': 0.0}")]
+    assert PTBXL.list_records(table(tmp_path, *rows), Request()).patients_known
+    listing = PTBXL.list_records(table(tmp_path, rows[0], rows[1].replace(",1572.0,", ",,")), Request())
+    assert [entry.patient_id for entry in listing.entries] == ["1571", None]
+    assert not listing.patients_known
+
+
 def test_the_rate_decides_between_the_two_sets_of_files(tmp_path: Path):
     root = table(tmp_path, row(1, "{'SR': 0.0}"))
     assert PTBXL.list_records(root, Request(rate=100)).entries[0].file == "records100/1_lr.hea"

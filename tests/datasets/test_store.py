@@ -18,6 +18,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from ecgtransfer.datasets import store
 from ecgtransfer.datasets.store import MISSING, Chunk, Store, StoreDescription
+from ecgtransfer.datasets.store_files import TableWriter
 from ecgtransfer.errors import ConfigError, DataError, SignalError
 
 DESCRIPTION = StoreDescription(
@@ -75,6 +76,14 @@ def chunks(sizes: tuple[int, ...], windows_each: int = 1, start: int = 0) -> Ite
 @pytest.fixture
 def small(tmp_path: Path) -> Store:
     return store.write(tmp_path / "small.ecgs", DESCRIPTION, chunks((3, 4), windows_each=2))
+
+
+def test_records_that_share_their_statements_share_them_while_a_store_is_written():
+    """A report that occurs in many of 800,000 records must not be copied for each."""
+    writer, said = TableWriter(("SR", "AF")), {"SR": 1, "AF": None}
+    windows = np.zeros((2, 2, 5), dtype=np.int16)
+    writer.add(Chunk(windows, np.arange(2), np.zeros(2), [record("a"), record("b")], [said, said]))
+    assert writer.statements[0] is writer.statements[1] is said
 
 
 @settings(max_examples=60, deadline=None)

@@ -81,6 +81,11 @@ def test_rows_of_several_records(tmp_path, kind, dtype):
         refused(path, "there is no row -1", stated=ALL, row=-1)
 
 
+def test_a_file_without_a_recording_is_refused(tmp_path):
+    np.save(tmp_path / "none.npy", np.zeros((0, 2, 100), dtype=np.float32))
+    refused(tmp_path / "none.npy", "[0, 2, 100] holds no recording", stated=Stated(250, "mV", ("I", "II")))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_lead_has_its_records_in_rows(tmp_path, kind):
     values = noise(4, 30) + 2

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ecgtransfer.cli import options
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def datasets(
@@ -56,10 +59,8 @@ def datasets(
     for column in ("source", "records", "patients", "leads", "Hz", "annotated", "licence", "here"):
         table.add_column(
             column,
-            justify="left" if column in ("source", "licence", "here") else "right",
-            no_wrap=column not in ("licence", "here"),
-            overflow="fold",
-            min_width=13 if column == "here" else None,
+            justify="left" if column in ("source", "licence") else "right",
+            no_wrap=column != "licence",
         )
     for row in rows:
         own = row["records"] is None
@@ -71,7 +72,7 @@ def datasets(
             "yours" if own else f"{row['sampling_rate']:g}",
             "yours" if own else str(len(row["annotates"])),
             "yours" if own else str(row["licence"]),
-            "\n".join(f"{store['path']} ({store['records']:,})" for store in row["prepared"]),
+            str(len(row["prepared"]) or ""),
         )
     console = Console()
     console.print(table)
@@ -79,3 +80,14 @@ def datasets(
         tasks = f" Tasks: {', '.join(row['tasks'])}." if row["tasks"] else ""
         address = f" {row['address']}" if row["records"] is not None else ""
         console.print(f"{row['name']}: {row['title']}.{tasks}{address}", highlight=False, soft_wrap=True)
+        _show(console, row["prepared"])  # not in the table, which would cut a long path
+    others = [store for name in sorted(prepared.keys() - set(sources.names())) for store in prepared[name]]
+    if others:
+        console.print("Stores here of other sources:")
+        _show(console, others)
+
+
+def _show(console: Console, stores: list[dict[str, Any]]) -> None:
+    for store in stores:
+        said = f"  {store['path']}: {store['records']:,} records, {store['sampling_rate']:g} Hz"
+        console.print(said, highlight=False, soft_wrap=True, markup=False)

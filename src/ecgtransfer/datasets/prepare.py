@@ -313,7 +313,7 @@ def _chunks(
                 window_record=part.window_record,
                 starts=part.starts,
                 records=records,
-                statements=[dict(entries[kept["position"]].statements) for kept in part.kept],
+                statements=[entries[kept["position"]].statements for kept in part.kept],
             )
 
 

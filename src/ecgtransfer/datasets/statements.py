@@ -97,6 +97,18 @@ def canonical(code: str, *, extra: bool = True) -> str:
     return code if found is None or (found.kind != "official" and not extra) else found.canonical
 
 
+@lru_cache(maxsize=1)
+def broader() -> dict[str, tuple[str, ...]]:
+    """Return the codes that a code is a kind of: rapid atrial fibrillation is atrial fibrillation.
+
+    A list of codes that names the kind alone does not say that the rest is absent.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for row in read_table("broader"):
+        found[row["code"]] = (*found.get(row["code"], ()), row["broader"])
+    return found
+
+
 @lru_cache(maxsize=64)
 def annotated(source: str) -> tuple[str, ...]:
     """Return the statements that a source annotates: absent where a record does not name them.

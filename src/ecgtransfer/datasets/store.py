@@ -97,14 +97,15 @@ class Chunk:
         ``record_id, file, patient_id | None, age, sex, fold, flags (tuple of str), source, device | None,
         hash, scale_uv``.
     statements : list of dict
-        One per record: statement code → 1 present, 0 absent, None unknown; an omitted code is unknown.
+        One per record: statement code → 1 present, 0 absent, None unknown; an omitted code is unknown. They
+        are kept as they are, so that records with equal statements can share one.
     """
 
     windows: NDArray[np.int16]
     window_record: Rows
     starts: Rows
     records: list[dict[str, Any]]
-    statements: list[dict[str, int | None]]
+    statements: Sequence[Mapping[str, int | None]]
 
 
 @dataclass(frozen=True)

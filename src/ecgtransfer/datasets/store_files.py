@@ -100,7 +100,7 @@ class TableWriter:
     def __init__(self, annotated: Sequence[str]) -> None:
         self.annotated = annotated
         self.records: dict[str, list[Any]] = {name: [] for name in _RECORDS.names}
-        self.statements: list[dict[str, int | None]] = []
+        self.statements: list[Mapping[str, int | None]] = []
         self.record: list[int] = []
         self.starts: list[int] = []
         self.has_missing: list[bool] = []
@@ -143,7 +143,7 @@ class TableWriter:
         }
         for name, column in self.records.items():
             column.append(row[name])
-        self.statements.append(dict(statements))
+        self.statements.append(statements)
 
     def write(self, folder: Path, rejected: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
         """Write the tables and return file, rows, bytes and SHA-256 of each."""

@@ -23,7 +23,7 @@ from ecgtransfer import signals
 from ecgtransfer.datasets.sources import challenge_gain
 from ecgtransfer.datasets.sources.source import Entry, Listing, Rejection, Sex, Source, parse_age
 from ecgtransfer.datasets.sources.tables import coverage, listed
-from ecgtransfer.datasets.statements import annotated, crosswalk
+from ecgtransfer.datasets.statements import annotated, broader, crosswalk
 from ecgtransfer.errors import DataError, EcgTransferError
 from ecgtransfer.signals import Record
 from ecgtransfer.signals.readers import wfdb
@@ -240,6 +240,9 @@ def _statements(concepts: tuple[str, ...], part: Part, normal: str | None) -> di
     values: dict[str, int | None] = {code: 0 for code in annotated(part.key) if code in mapped}
     if "SR" not in values and present & _NO_SINUS_RHYTHM:
         values["SR"] = 0
+    # Named by its kind alone, the broader statement is not named, but it is not absent either.
+    for code in present:
+        values.update({wide: None for wide in broader().get(code, ()) if wide in values})
     values.update(dict.fromkeys(sorted(present), 1))
     if normal is not None:
         values[normal] = int("SR" in present)
@@ -278,6 +281,11 @@ def _notes(seen: _Seen, present: list[Part]) -> list[str]:
         notes.append(
             f"{', '.join(some)}: sinus rhythm is named only where nothing else is, so where it is not named "
             "it is unknown, or absent beside a rhythm that excludes it"
+        )
+    if any(part.name == "ptbxl" for part in present):
+        notes.append(
+            "ptbxl: the Challenge wrote sinus rhythm (426783006) for PTB-XL's SR and for its NORM, so it is "
+            "present here in normal ECGs that PTB-XL itself does not call SR"
         )
     if any(part.name == "ningbo" for part in present):
         notes.append(

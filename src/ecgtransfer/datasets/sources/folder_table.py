@@ -75,10 +75,11 @@ def read_table(root: Path, request: Request) -> Table:
     entries: list[Entry] = []
     rejected: list[Rejection] = []
     lines: dict[str, tuple[int, Entry]] = {}
+    said = _Said(root, table, request.stated)
     for number, cells in rows:
         where = f"{table.name}, line {number}"
         try:
-            entry = _entry(names, cells, root, table, where, request.stated)
+            entry = _entry(names, cells, said, where)
         except DataError as error:
             # One row that cannot be understood must not cost the others.
             rejected.append(Rejection(f"line {number}", _file_cell(names, cells), str(error)))
@@ -95,7 +96,29 @@ def stem(file: str) -> str:
     return Path(file).with_suffix("").as_posix()
 
 
-def _entry(names: list[str], cells: list[str], root: Path, table: Path, where: str, general: Stated) -> Entry:
+class _Said:
+    """What cells say about files, worked out once for equal cells: a file may have 100,000 rows."""
+
+    def __init__(self, root: Path, table: Path, general: Stated) -> None:
+        self._root, self._table, self._general = root, table, general
+        self._files: dict[str, str | None] = {}
+        self._stated: dict[tuple[str, ...], dict[str, Any]] = {}
+
+    def file(self, name: str) -> str | None:
+        """Return the file relative to the folder, None where it is not there."""
+        if name not in self._files:
+            self._files[name] = _resolve(self._root, self._table, name)
+        return self._files[name]
+
+    def stated(self, row: Mapping[str, str], where: str) -> dict[str, Any]:
+        """Return what is stated about a row's file, by the row or else for all files."""
+        cells = tuple(row.get(name, "") for name in _FACTS)
+        if cells not in self._stated:
+            self._stated[cells] = _stated(row, where).over(self._general).to_json()
+        return self._stated[cells]
+
+
+def _entry(names: list[str], cells: list[str], said: _Said, where: str) -> Entry:
     """Return what a row says; a `DataError` says why it cannot be used."""
     if len(cells) != len(names):
         raise DataError(f"{len(cells)} cells where the header has {len(names)}", where=where)
@@ -108,13 +131,13 @@ def _entry(names: list[str], cells: list[str], root: Path, table: Path, where: s
     sex = row.get("sex", "").lower()
     if sex not in _SEX:
         raise DataError(f"sex {row['sex']!r} is not male or female", where=where, remedy="m, f, or nothing")
-    file = _resolve(root, table, row["file"])
+    file = said.file(row["file"])
     if file is None:
         raise DataError(f"it names a file that is not there, {row['file']}", where=where)
     how: dict[str, Any] = {}
     record_id = stem(file)
-    if stated := _stated(row, where).over(general):
-        how["stated"] = stated.to_json()
+    if stated := said.stated(row, where):
+        how["stated"] = stated
     if row.get("variable"):
         record_id += f"/{row['variable']}"
     if row.get("row"):

@@ -128,7 +128,7 @@ def _list_records(root: Path, request: Request) -> Listing:
                 record_id=study,
                 file=file,
                 statements=values,
-                patient_id=subject,
+                patient_id=subject or None,
                 flags=(
                     *flags,
                     *((f"report lines not in the crosswalk: {len(unmapped)}",) if unmapped else ()),
@@ -152,7 +152,7 @@ def _list_records(root: Path, request: Request) -> Listing:
         leads=SOURCE.leads,
         annotates=SOURCE.annotates,
         tasks=SOURCE.tasks,
-        patients_known=True,
+        patients_known=all(entry.patient_id is not None for entry in entries),
         complete=len(entries) == SOURCE.records,
         rejected=tuple(rejected),
         notes=tuple(notes),

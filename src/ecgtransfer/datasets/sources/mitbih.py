@@ -6,8 +6,8 @@ not annotated.
 
 **Leads.** The upper signal is usually MLII, a limb lead II with electrodes on the chest; it is read as II,
 which is what people compare it with, although amplitudes and axis differ from a resting ECG's II. The
-default is that one lead; records 102 and 104 have only V5 and V2. Name others with ``--leads`` (V1 is in 40
-records).
+default is II and V1, which 40 records have; of the others the missing one is flagged, and 102 and 104, which
+have only V5 and V2, are left out. Name others with ``--leads``.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ SOURCE = Source(
     title="MIT-BIH Arrhythmia Database 1.0.0",
     records=48,
     patients=47,
-    leads=("II",),
+    leads=("II", "V1"),
     sampling_rate=360.0,
     licence="ODC-BY 1.0",
     citation=(

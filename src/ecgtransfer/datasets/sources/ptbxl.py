@@ -86,7 +86,7 @@ def _list_records(root: Path, request: Request) -> Listing:
         leads=SOURCE.leads,
         annotates=SOURCE.annotates,
         tasks=SOURCE.tasks,
-        patients_known=True,
+        patients_known=all(entry.patient_id is not None for entry in entries),
         complete=folds and len(rows) in COMPLETE,
         rejected=tuple(rejected),
         notes=tuple(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -175,11 +175,6 @@ def _folders(folder: Path) -> list[Path]:
         return sorted(child for child in folder.iterdir() if child.is_dir())
     except OSError:
         return []  # a folder that may not be read is not the dataset
-
-
-def codes(rows: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
-    """Return the distinct codes of a crosswalk, in its order."""
-    return tuple(dict.fromkeys(row["code"] for row in rows))
 
 
 def parse_age(text: str, *, where: str) -> tuple[float | None, tuple[str, ...]]:

@@ -123,6 +123,8 @@ def read_record(contents: Contents, stated: Stated | None, row: int | None) -> R
     if rate is None or leads is None or scales is None:
         raise _unstated(contents, array, missing)
     layout = _layout(contents, array, len(leads))
+    if not layout.n_records:
+        raise SignalError(f"{array.shown()} holds no recording", where=contents.path)
     if row is None and layout.n_records != 1:
         raise UnstatedError(
             f"{array.shown()} holds {layout.n_records} recordings, and which one is meant is not said",
