@@ -16,8 +16,8 @@ def annotated(record: Path) -> dict[str, float]:
     """Return HR (per minute), PQ, QRS and QT (ms) of a LUDB record.
 
     The median over the beats of each lead; each interval in the lead where it is longest, as cardiologists
-    measure it. (The median lead has no use for the wave that begins first or ends last elsewhere; the earliest
-    onset and latest end of each beat in any lead are the extremes of a dozen errors.)
+    measure it. (The median lead misses what begins earlier or ends later elsewhere; the earliest onset and
+    latest end of each beat in any lead are the extremes of a dozen errors.)
     """
     import wfdb
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from ecgtransfer.cli.audit import audit
 from ecgtransfer.cli.compare import compare
 from ecgtransfer.cli.datasets import datasets
 from ecgtransfer.cli.demo import demo
@@ -12,10 +13,23 @@ from ecgtransfer.cli.finetune import finetune
 from ecgtransfer.cli.networks import networks
 from ecgtransfer.cli.prepare import prepare
 from ecgtransfer.cli.pretrain import pretrain
+from ecgtransfer.cli.simulate import simulate
 from ecgtransfer.cli.train import train
 
 
 def register(app: typer.Typer) -> None:
     """Add every command to the application."""
-    for command in (demo, datasets, prepare, networks, pretrain, train, finetune, evaluate, compare):
+    for command in (
+        demo,
+        simulate,
+        datasets,
+        prepare,
+        audit,
+        networks,
+        pretrain,
+        train,
+        finetune,
+        evaluate,
+        compare,
+    ):
         app.command(command.__name__)(command)

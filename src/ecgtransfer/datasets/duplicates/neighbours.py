@@ -7,34 +7,41 @@ similar vectors is cut into many cells, and the work is bounded whatever the vec
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ecgtransfer.datasets.fingerprints import Floats, Ints, Mask
+from ecgtransfer.datasets.duplicates.recordings import Floats, Ints, Mask
 
 CELL = 512
 """Vectors per cell that are aimed at."""
 LARGEST = 4096
 """A cell with more vectors is cut: more are all but equal, and are told apart by nothing here."""
-NEAREST = 16
+NEAREST = 24
 """How many neighbours of a vector are kept."""
 
 _BLOCK = 8192
+_DEPTH = 3
 
 
 def close_pairs(
-    vectors: Floats, radius: float, may_pair: Callable[[Ints, Ints], Mask], *, threads: int = 1
+    vectors: Floats,
+    radius: float,
+    may_pair: Callable[[Ints, Ints], Mask],
+    *,
+    near: float = 0.0,
+    threads: int = 1,
 ) -> tuple[Ints, Ints, Floats, Ints]:
     """Return pairs of vectors that are at most ``radius`` apart.
 
     Parameters
     ----------
     vectors : float32 array [vectors, numbers]
-    radius : float
+    radius, near : float
+        Greatest distance, and the one within which no neighbour may be missed without a word.
     may_pair : callable
         Two arrays of positions → whether each pair of these counts.
     threads : int
@@ -46,16 +53,20 @@ def close_pairs(
         Positions; ``first < second``, sorted, each pair once.
     distance : float32 array [pairs]
     crowded : int array
-        Positions of vectors with more than `NEAREST` neighbours, of which the nearest were kept, and of those
-        in a cell that was cut.
+        Positions of vectors with more than `NEAREST` neighbours, of which the nearest were kept, where even
+        these are within ``near``, and of those in a cell that was cut.
     """
     half = 0.5 * np.einsum("ij,ij->i", vectors, vectors)[:, None]
     one = np.ones_like(half)
     # left @ right.T is minus half the squared distance: one matrix product says all.
     left, right = np.hstack([vectors, -half, one]), np.hstack([vectors, one, -half])
     keys, distances, crowded = [], [], []
-    look = partial(_within, left=left, right=right, least=-0.5 * radius**2, may_pair=may_pair)
-    cells = list(_cells(left, right))
+    look = partial(
+        _within, left=left, right=right, least=-0.5 * radius**2, near=-0.5 * near**2, may_pair=may_pair
+    )
+    # By direction: the short ones among projected vectors would be everybody's nearest.
+    directions = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    cells = list(_cells(directions, np.arange(len(vectors))))
     with ThreadPoolExecutor(threads) as pool:
         for (members, cut), (first, second, score, many) in zip(
             cells, pool.map(look, (members for members, _ in cells)), strict=True
@@ -72,17 +83,21 @@ def close_pairs(
     return key // len(vectors), key % len(vectors), found, np.unique(np.concatenate(crowded))
 
 
-def _cells(left: Floats, right: Floats) -> Iterator[tuple[Ints, bool]]:
+def _cells(directions: Floats, members: Ints, depth: int = 0) -> Iterator[tuple[Ints, bool]]:
     """Yield the members of each cell, ascending, and whether they are a part of a cell that was too large."""
-    n = len(left)
-    if n <= 4 * CELL:
-        yield np.arange(n), False
+    if len(members) <= (4 * CELL if depth == 0 else LARGEST):
+        yield members, False
         return
-    n_cells = int(np.ceil(n / CELL))
-    centres = np.sort(np.random.default_rng(0).choice(n, n_cells, replace=False))
-    cell = np.empty((n, 2), dtype=np.int64)
-    for start in range(0, n, _BLOCK):
-        score = left[start : start + _BLOCK] @ right[centres].T
+    if depth == _DEPTH:
+        for part in np.array_split(members, -(-len(members) // LARGEST)):
+            yield part, True
+        return
+    n_cells = -(-len(members) // CELL)
+    rng = np.random.default_rng(depth)
+    centres = directions[np.sort(rng.choice(members, n_cells, replace=False))]
+    cell = np.empty((len(members), 2), dtype=np.int64)
+    for start in range(0, len(members), _BLOCK):
+        score = directions[members[start : start + _BLOCK]] @ centres.T
         rows = np.arange(len(score))
         for which in range(2):
             cell[start : start + _BLOCK, which] = best = score.argmax(axis=1)
@@ -90,17 +105,22 @@ def _cells(left: Floats, right: Floats) -> Iterator[tuple[Ints, bool]]:
     flat = cell.reshape(-1)
     order = np.argsort(flat, kind="stable")
     bounds = np.searchsorted(flat[order], np.arange(n_cells + 1))
-    for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
-        members = order[begin:end] // 2
-        parts = -(-len(members) // LARGEST)
-        for part in np.array_split(members, max(parts, 1)):
-            yield part, parts > 1
+    for begin, end in itertools.pairwise(bounds):
+        yield from _cells(directions, members[order[begin:end] // 2], depth + 1)
 
 
 def _within(
-    members: Ints, left: Floats, right: Floats, least: float, may_pair: Callable[[Ints, Ints], Mask]
+    members: Ints,
+    left: Floats,
+    right: Floats,
+    least: float,
+    near: float,
+    may_pair: Callable[[Ints, Ints], Mask],
 ) -> tuple[Ints, Ints, Floats, Ints]:
     """Return the close pairs of a cell, and the members that have more than are kept."""
+    if not len(members):
+        nobody = np.empty(0, np.int64)
+        return nobody, nobody, np.empty(0, left.dtype), nobody
     others = right[members]
     first, second, scores, crowded = [], [], [], []
     for start in range(0, len(members), 1024):
@@ -111,12 +131,12 @@ def _within(
         row, column = row[fine], column[fine]
         many = np.bincount(row, minlength=len(block)) > NEAREST
         if many.any():
-            crowded.append(block[many])
             row, column = row[~many[row]], column[~many[row]]
             rows = np.flatnonzero(many)
             allowed = may_pair(np.repeat(block[rows], len(members)), np.tile(members, len(rows)))
             ranked = np.where(allowed.reshape(len(rows), -1), score[rows], -np.inf)
             nearest = np.argpartition(-ranked, NEAREST, axis=1)[:, :NEAREST]
+            crowded.append(block[rows[np.take_along_axis(ranked, nearest, axis=1).min(axis=1) >= near]])
             row = np.concatenate([row, np.repeat(rows, NEAREST)])
             column = np.concatenate([column, nearest.reshape(-1)])
         first.append(block[row])
