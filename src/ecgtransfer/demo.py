@@ -14,7 +14,7 @@ from ecgtransfer.files import write_json
 from ecgtransfer.study.plan import Comparison
 from ecgtransfer.study.spec import Budget
 
-ANNOTATED = ("SR", "AF", "PAC", "PVC", "LBBB", "RBBB", "LAD", "LVH", "STD", "INVT")
+ANNOTATED = ("SR", "AF", "PVC", "LBBB", "RBBB", "LAD", "LVH", "STD", "INVT")
 """What both hospitals label: statements frequent enough for an interval on the test records of B."""
 
 
