@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -201,3 +202,37 @@ def test_progress_goes_to_stderr(
     json.loads(said.out)
     assert f"{NETWORK} scratch: 2/2  rate 0.001  loss " in said.err
     assert "records/s" in said.err
+
+
+def test_audit_of_two_stores(call: Any, up: Store, down: Store, tmp_path: Path) -> None:
+    shutil.copytree(down.path, tmp_path / "copy.ecgs")
+    found = json.loads(call("audit", up.path, down.path, tmp_path / "copy.ecgs", "--json", "--quiet"))
+    same = [(pair["a"], pair["b"]) for pair in found["duplicates"]]
+    assert same == [
+        ([str(down.path), name], [str(tmp_path / "copy.ecgs"), name]) for name in down.records["record_id"]
+    ]
+    assert all(pair["kind"] == "exact" and pair["same_patient"] for pair in found["duplicates"])
+    assert [row["store"] for row in found["few_positives"]] == [store["name"] for store in found["stores"]]
+    text = call("audit", up.path, "-o", tmp_path / "page.html", "--minimum-positives", 3, "--quiet")
+    assert "No ECG was found twice." in text
+    assert f"Page: {tmp_path / 'page.html'}" in text
+    assert "<html" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "few positives" not in text
+
+
+def test_pretraining_apart_from_a_store_leaves_out_what_both_have(
+    call: Any, down: Store, tmp_path: Path
+) -> None:
+    """A store of which half is in the other one: half of it takes no part, and the card names it."""
+    half = write_store(tmp_path / "half.ecgs", n=50)  # the same patients, by the names of one source
+    words = ["pretrain", down.path, "--apart-from", half.path, "--network", NETWORK, "-o", tmp_path / "m"]
+    content = json.loads(call(*words, *BRIEF, "--json"))
+    shared = set(half.records["patient_id"])
+    excluded = down.records["record_id"][down.records["patient_id"].isin(shared)]
+    assert content["spec"]["excluded"] == sorted(excluded)
+    assert content["spec"]["apart_from"] == [half.fingerprint]
+    card = json.loads((tmp_path / "m" / "card.json").read_text(encoding="utf-8"))
+    assert card["data"][0]["excluded"] == sorted(excluded)
+    counts = content["result"]["records"]
+    assert counts["train"] + counts["validation"] + counts["test"] <= down.n_records - len(excluded)
+    assert f"{len(excluded)} records excluded" in content["result"]["split"]

@@ -451,3 +451,11 @@ def test_a_bug_is_not_taken_for_a_mistake(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sys, "argv", ["ecgtransfer", "datasets"])
     with pytest.raises(RuntimeError, match="a bug"):
         main()
+
+
+class TestAudit:
+    def test_a_folder_that_is_no_store(self, refused: Refused, tmp_path: Path) -> None:
+        assert "is not a store" in refused("audit", tmp_path)
+
+    def test_a_store_named_twice(self, refused: Refused, store: Store) -> None:
+        assert "a store is named twice" in refused("audit", store.path, store.path)
