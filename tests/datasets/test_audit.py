@@ -190,7 +190,7 @@ def test_a_record_on_another_scale_than_its_store(tmp_path: Path) -> None:
     rows[9]["flags"] = ("amplitude: said before",)
     opened = make(tmp_path / "a", rows)
     flags = [row for row in audit([opened], ["a"])["flags"] if row["flag"] == "amplitude"]
-    assert [(row["record"][1], row["evidence"]) for row in flags][0] == ("r09", "said before")
+    assert (flags[0]["record"][1], flags[0]["evidence"]) == ("r09", "said before")
     assert [row["record"][1] for row in flags] == ["r09", "r07"]
     assert "times the store's middle" in flags[1]["evidence"]
     scaled = make(tmp_path / "b", rows, recipe={"name": "paper"})

@@ -70,7 +70,7 @@ CHANGES: dict[str, tuple[Callable[[Signal], Signal], float, tuple[str, ...], flo
     "notch": (without_mains, RATE, STANDARD_LEADS, 0, 1),
     "noise": (noisy, RATE, STANDARD_LEADS, 0, 1),
     "lead I": (lambda signal: signal[:1], RATE, ("I",), 0, 1),
-    "leads in another order": (lambda signal: signal[::-1], RATE, STANDARD_LEADS[::-1], 0, 1),
+    "leads in another order": (lambda signal: 2 * signal[::-1], RATE, STANDARD_LEADS[::-1], 0, 2),
     "all at once": (lambda signal: -3 * at(100)(signal[[0, 6], 1000:4500]), 100, ("I", "V1"), 2, -3),
 }
 
@@ -166,9 +166,9 @@ class TestWithinAStore:
 
     def test_of_many_copies_every_pair_is_found(self, hearts: list[Signal], tmp_path: Path) -> None:
         rng = np.random.default_rng(1)
-        copies = [hearts[4] + rng.normal(0, 0.01, hearts[4].shape) for _ in range(40)]
+        copies = [hearts[4] + rng.normal(0, 0.01, hearts[4].shape) for _ in range(30)]
         store = write_hearts(tmp_path / "a.ecgs", [*copies, *hearts[5:10]])
-        assert len(duplicates.find([store])) == 40 * 39 // 2
+        assert len(store.duplicates) == 30 * 29 // 2
 
     def test_of_very_many_equal_records_not_every_pair_is_listed_and_that_is_said(
         self, hearts: list[Signal], tmp_path: Path
@@ -190,7 +190,7 @@ class TestWithinAStore:
 
 class TestLengths:
     def test_a_crop_of_a_longer_recording_across_its_windows(self, tmp_path: Path) -> None:
-        long = [heart(seed, 200.0) for seed in range(3)]
+        long = [heart(seed, 140.0) for seed in range(3)]
         one = write_hearts(tmp_path / "long.ecgs", long, window_s=7.0)
         crops = [long[1][:, 60_250:65_250], long[2][:, 1_000:41_000], heart(9)]
         two = write_hearts(tmp_path / "short.ecgs", crops, window_s=10)
@@ -366,8 +366,8 @@ class TestRealRecordings:
 
     def test_cinc_2017_holds_an_ecg_played_in_a_loop(self, data: Path, tmp_path: Path) -> None:
         """Ten records are one ECG of 9.55 s, repeated and recorded with other noise and filters."""
-        loop = "A00227 A00595 A00908 A01014 A01176 A01925 A02213 A02288 A03242 A03717".split()
-        others = "A02656 A03123 A03530 A00385 A01980 A00124 A03032".split()
+        loop = [f"A{i:05d}" for i in (227, 595, 908, 1014, 1176, 1925, 2213, 2288, 3242, 3717)]
+        others = [f"A{i:05d}" for i in (2656, 3123, 3530, 385, 1980, 124, 3032)]
         names = sorted({*loop, *others, *(f"A{i:05d}" for i in range(1, 300, 2))})
         with zipfile.ZipFile(data / "cinc2017" / "training2017.zip") as archive:
             for name in names:

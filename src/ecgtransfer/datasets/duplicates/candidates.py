@@ -18,7 +18,7 @@ RADIUS = 0.25
 """Greatest distance of two pieces of one ECG: 0.02 is usual at another rate, 0.2 after a strong filter."""
 NEAR = 0.1
 """Within this, no neighbour is passed over without a word."""
-ALIKE = 0.85
+ALIKE = 0.9
 """Least correlation of two sketches of one ECG."""
 PARTNERS = 64
 """Candidates whose sketches are compared, for a record; the best first."""
@@ -26,7 +26,7 @@ PARTNERS = 64
 # Pieces agree where their shifts differ by no more than this; at least this share of them must.
 _AGREE_S, _AGREEING = 0.01, 0.3
 _SHIFTS = 3
-_CERTAIN, _CLEARER = 0.99, 0.85
+_CERTAIN, _CLEARER, _BEATS_S = 0.99, 0.7, 3.5
 
 
 def candidates(
@@ -71,18 +71,19 @@ def candidates(
     )
     fine = votes >= _AGREEING * _possible(found, length_s, a, b, shift)
     a, b, shift, nearest, votes = a[fine], b[fine], shift[fine], nearest[fine], votes[fine]
-    kept = _best(a, b, np.lexsort((nearest, -votes)))
+    kept = _best(a, b, np.lexsort((-votes, nearest)))
     passed_over = int((~kept).sum())
-    a, b, shift = a[kept], b[kept], shift[kept]
+    a, b, shift, nearest, votes = a[kept], b[kept], shift[kept], nearest[kept], votes[kept]
     alike = sketches.correlations(found.sketches, a, b, shift)
     chosen = np.flatnonzero(alike >= ALIKE)
-    chosen = chosen[np.lexsort((-alike[chosen], b[chosen], a[chosen]))]
+    chosen = chosen[np.lexsort([x[chosen] for x in (nearest, -votes, -alike, b, a)])]
     a, b, shift, alike = a[chosen], b[chosen], shift[chosen], alike[chosen]
     begins = _changes(a, b)
     ends = np.append(begins[1:], len(a))[: len(begins)]  # none where there is no candidate
     pairs = []
     for at, end in zip(begins.tolist(), ends.tolist(), strict=True):
-        next_best = float(alike[at + 1]) if end > at + 1 else 0.0
+        beats_away = np.abs(shift[at:end] - shift[at]) <= _BEATS_S
+        next_best = float(alike[at:end][beats_away][1]) if beats_away.sum() > 1 else 0.0
         # A regular rhythm is as much alike a beat away; `verification` says the same with more care.
         if alike[at] >= _CERTAIN or 1 - alike[at] <= _CLEARER * (1 - next_best):
             pairs.append((int(a[at]), int(b[at]), shift[at : min(end, at + _SHIFTS)].tolist()))

@@ -67,13 +67,13 @@ def close_pairs(
     # By direction: the short ones among projected vectors would be everybody's nearest.
     directions = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
     cells = list(_cells(directions, np.arange(len(vectors))))
+    members = [members for members, _ in cells]
     with ThreadPoolExecutor(threads) as pool:
-        for (members, cut), (first, second, score, many) in zip(
-            cells, pool.map(look, (members for members, _ in cells)), strict=True
-        ):
-            keys.append(first * len(vectors) + second)
-            distances.append(score)
-            crowded += [many, members] if cut else [many]
+        looked = list(map(look, members)) if threads == 1 else list(pool.map(look, members))
+    for (cell, cut), (first, second, score, many) in zip(cells, looked, strict=True):
+        keys.append(first * len(vectors) + second)
+        distances.append(score)
+        crowded += [many, cell] if cut else [many]
     if not keys:
         empty = np.empty(0, np.int64)
         return empty, empty, np.empty(0, np.float32), empty

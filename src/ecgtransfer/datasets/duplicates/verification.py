@@ -24,7 +24,7 @@ OVERLAP_S = 4.0
 """Least length of what two recordings have in common, s, their ends left out."""
 BEAT_S = (0.25, 1.7)
 """One of these shifts away a recording may resemble itself, where its rhythm is regular."""
-CLEARER = 0.7
+CLEARER = 0.5
 """The unlikeness of duplicates is at most this share of their unlikeness a beat away."""
 
 _LIMB = ("I", "II", "III", "aVR", "aVL", "aVF")
