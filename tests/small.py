@@ -32,6 +32,7 @@ def write_store(
     rate: float = 100.0,
     n_samples: int = 200,
     crowd: bool = False,
+    recipe: str = "small",
 ) -> Store:
     """Write a store of ``n`` records: "slow" and "fast" waves to be learnt, and "rare", which 4 records have.
 
@@ -91,7 +92,7 @@ def write_store(
         licence="none",
         citation="none",
         address="none",
-        recipe={"name": "small", "seed": seed},
+        recipe={"name": recipe, "seed": seed},
         tasks=TASKS,
         annotated=("SLOW", "FAST", "RARE"),
         official_folds=False,

@@ -18,7 +18,7 @@ from ecgtransfer.report.html import write_report
 from ecgtransfer.report.summary import Upstream, summarise
 from ecgtransfer.report.tables import markdown
 from ecgtransfer.study.executors import execute
-from ecgtransfer.study.judge import left_out
+from ecgtransfer.study.judge import check_recipe, left_out
 from ecgtransfer.study.ledger import Ledger, read_result
 from ecgtransfer.study.plan import (
     Comparison,
@@ -214,6 +214,7 @@ def _given(folder: Path, comparison: Comparison, store: Store) -> tuple[str, Ups
         sampling_rate=store.info.sampling_rate,
     )
     load_encoder(trial, folder, leads=store.info.leads)
+    check_recipe(card, store, folder)
     return network, Upstream(
         name=own["name"],
         task=own["task"],

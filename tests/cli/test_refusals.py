@@ -458,4 +458,12 @@ class TestAudit:
         assert "is not a store" in refused("audit", tmp_path)
 
     def test_a_store_named_twice(self, refused: Refused, store: Store) -> None:
-        assert "a store is named twice" in refused("audit", store.path, store.path)
+        assert f"{store.path}: the store is named twice" in refused("audit", store.path, store.path)
+
+    def test_a_page_that_would_replace_something_else(
+        self, refused: Refused, store: Store, tmp_path: Path
+    ) -> None:
+        (tmp_path / "labels.csv").write_text("file,X\n")
+        for out in (tmp_path / "labels.csv", tmp_path):
+            assert "the page is an HTML file" in refused("audit", store.path, "-o", out)
+        assert (tmp_path / "labels.csv").read_text() == "file,X\n"

@@ -74,7 +74,7 @@ def test_one_of_them_is_under_two_patients_and_in_two_folds(found: dict[str, Any
     assert row["patients"][0] != row["patients"][1]
     divided = [pair for pair in found["duplicates"] if pair["folds"] and len(set(pair["folds"])) == 2]
     assert [(pair["a"], pair["b"]) for pair in divided] == [(row["a"], row["b"])]
-    assert any("under two patients" in line for line in found["summary"])
+    assert any("1 pair of duplicates is under two patients" in line for line in found["summary"])
 
 
 def test_atrial_fibrillation_goes_with_its_source(found: dict[str, Any]) -> None:

@@ -161,7 +161,10 @@ def test_every_broken_record_has_its_reason_and_the_good_ones_are_kept(broken: P
         assert str(tmp_path) not in rows[file], "a machine's path says nothing to the next reader"
     store = Store.open(tmp_path / "s.ecgs")
     assert store.records["record_id"].tolist() == ["r0000", "r0006"]
-    assert store.records["flags"].tolist() == ["", "lead aVR: no sample in 50 %"]
+    noise, partly = (text.split(";") for text in store.records["flags"])
+    # Independent noise on twelve leads is what the quality of a signal is looked at for.
+    assert {flag.split(":")[0] for flag in noise} == {"limb leads", "electrode off"}
+    assert "lead aVR: no sample in 50 %" in partly
     window = store.read(np.array([1]))[0]
     assert (window[3, :250] == -32768).all()
     assert (window[3, 255:] == 250).all()

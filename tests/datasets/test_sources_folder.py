@@ -121,7 +121,7 @@ def test_a_table_that_cannot_be_meant_is_refused(folder: Path, lines: tuple[str,
 
 
 def test_which_table(folder: Path, tmp_path: Path):
-    with pytest.raises(DataError, match=r"0 CSV tables \(none\).*--table"):
+    with pytest.raises(DataError, match=r"no CSV table.*the column 'file'.*--table"):
         run(folder)
     elsewhere = tmp_path / "tables"
     elsewhere.mkdir()

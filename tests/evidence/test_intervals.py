@@ -139,7 +139,7 @@ def test_below_ten_positives_there_is_an_estimate_and_no_interval(positives: int
     assert found.difference is not None
     assert (found.low is None) == (found.high is None) == (positives < 10)
     if positives < 10:
-        assert f"{positives} test patients with" in found.note
+        assert f"of the test patients only {positives} are with the scarcest target, 10 needed" in found.note
 
 
 def test_rare_negatives_count_as_few_too() -> None:

@@ -29,7 +29,12 @@ def audit(
 
     resolved = [path.resolve() for path in stores]
     if len(set(resolved)) < len(resolved):
-        raise ConfigError("a store is named twice", remedy="Name each store once")
+        twice = next(path for path, place in zip(stores, resolved, strict=True) if resolved.count(place) > 1)
+        raise ConfigError("the store is named twice", where=twice, remedy="Name each store once")
+    if out is not None and (out.suffix.lower() not in (".html", ".htm") or out.is_dir()):
+        raise ConfigError(
+            "the page is an HTML file", where=out, remedy="Name a file that ends in .html, such as audit.html"
+        )
     opened, names = [Store.open(path) for path in stores], [str(path) for path in stores]
     findings = run_audit(opened, names, minimum_positives=minimum_positives, quiet=quiet)
     if out is not None:

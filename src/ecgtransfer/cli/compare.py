@@ -125,4 +125,6 @@ def compare(
         for table in comparison_table(findings):
             console.print(table)
         console.print(findings["sentence"], highlight=False)
+        for told in dict.fromkeys(upstream["left_out"] for upstream in findings["upstreams"]):
+            console.print(told, highlight=False)
         console.print(f"Report: {out / 'report.html'}", highlight=False, soft_wrap=True)

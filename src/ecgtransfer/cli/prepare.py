@@ -45,7 +45,9 @@ def prepare(
         str | None,
         typer.Option("--file-variable", help="Which array of an NPZ, MAT or HDF5 file is the ECG."),
     ] = None,
-    recipe: Annotated[str, typer.Option("--recipe", help="How signals are treated.")] = "default",
+    recipe: Annotated[
+        str, typer.Option("--recipe", help="default, or paper: signals as the published study had them.")
+    ] = "default",
     workers: Annotated[
         int, typer.Option("--workers", min=0, help="Processes; 0: as many as it is worth.")
     ] = 0,

@@ -53,7 +53,8 @@ def audit(
         ``confounding``, ``label_disagreement``, and ``summary``, one sentence per finding. A record is
         ``[store, record_id]``.
     """
-    pairs = duplicates.find(stores, quiet=quiet)
+    searched = duplicates.search(stores, quiet=quiet)
+    pairs = searched.pairs
     people = [_patients(store) for store in stores]
     told = [_pair(pair, stores, names, people) for pair in pairs]
     findings: dict[str, Any] = {
@@ -80,7 +81,11 @@ def audit(
             row for row, pair in zip(told, pairs, strict=True) for row in _disagreement(row, pair, stores)
         ],
     }
-    findings["summary"] = _summary(findings, minimum_positives)
+    # What the search could not look at stands beside what it found.
+    findings["summary"] = [
+        *_summary(findings, minimum_positives),
+        *(f"Duplicates: {note}." for note in searched.notes),
+    ]
     return findings
 
 
@@ -313,7 +318,8 @@ def _summary(findings: dict[str, Any], minimum: int) -> list[str]:
         lines.append("No ECG was found twice.")
     two = len(findings["one_ecg_two_patients"])
     if two:
-        lines.append(f"{_count(two, 'ECG')} stand{'s' * (two == 1)} under two patients.")
+        verb = "is" if two == 1 else "are"
+        lines.append(f"{_count(two, 'pair')} of duplicates {verb} under two patients.")
     divided = sum(row["folds"] is not None and row["folds"][0] != row["folds"][1] for row in pairs)
     if divided:
         lines.append(f"{_count(divided, 'pair')} of duplicates would be divided by the official folds.")

@@ -175,7 +175,12 @@ def prepare(
         n_windows=made.n_windows,
         n_rejected=len(rejected),
         rejected=tuple(rejected),
-        notes=(*made.info.notes, *_duplicate_notes(made), *_flag_notes(flags)),
+        notes=(
+            *made.info.notes,
+            *_duplicate_notes(made),
+            *_unit_note(flags, made.n_records),
+            *_flag_notes(flags),
+        ),
         seconds=time.monotonic() - started,
     )
 
@@ -288,7 +293,11 @@ def _describe(
         official_folds=origin.official_folds and listing.complete,
         patients_known=listing.patients_known,
         polarity_uncertain=origin.polarity_uncertain,
-        notes=listing.notes if listing.patients_known else (UNVERIFIED, *listing.notes),
+        notes=(
+            *(() if listing.patients_known else (UNVERIFIED,)),
+            *((_paper_note(origin),) if recipe == "paper" else ()),
+            *listing.notes,
+        ),
         coverage=listing.coverage,
     )
 
@@ -336,6 +345,22 @@ def _record(entry: Entry, kept: dict[str, Any], source: str) -> dict[str, Any]:
 
 def _rejection(record_id: str, file: str, reason: str) -> dict[str, str]:
     return {"record_id": record_id, "file": file, "reason": reason}
+
+
+def _paper_note(origin: Source) -> str:
+    if origin.paper_scaled:
+        return "recipe paper: each lead of each record is scaled to -1 ... 1, so these are no mV"
+    return "recipe paper: signals stay in mV, because the study is not known to have scaled this dataset"
+
+
+def _unit_note(flags: Counter[str], n_records: int) -> list[str]:
+    """Ask about the unit where most records have amplitudes that no heart has."""
+    if n_records < 2 or flags["amplitude"] <= n_records / 2:
+        return []
+    return [
+        f"{flags['amplitude']:,} of {n_records:,} records have amplitudes that no heart has: check the unit "
+        "(--file-units) or the gains in the headers"
+    ]
 
 
 def _duplicate_notes(made: store.Store) -> list[str]:

@@ -223,8 +223,8 @@ class Store:
         a, b = (patient[pairs[side].to_numpy(dtype=np.int64)] for side in ("a", "b"))
         shape = (patient.max() + 1,) * 2
         graph = scipy.sparse.coo_array((np.ones(len(a), dtype=bool), (a, b)), shape=shape)
-        group: NDArray[np.int64] = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
-        return group.astype(np.int64)[patient]
+        group = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
+        return np.asarray(group, dtype=np.int64)[patient]
 
     @property
     def fingerprint(self) -> str:

@@ -286,8 +286,9 @@ def _interval(
         per_seed, difference = tuple(means.tolist()), float(means.mean())
         if min(positives, negatives) < MINIMUM_POSITIVES:
             notes.append(
-                f"no interval: the scarcest target has {positives} test patients with and {negatives} without"
-                f" it, fewer than {MINIMUM_POSITIVES}"
+                f"no interval: of the test patients only {min(positives, negatives)} are "
+                f"{'with' if positives <= negatives else 'without'} the scarcest target, {MINIMUM_POSITIVES} "
+                "needed"
             )
         else:
             cover = np.atleast_2d(np.cov(by_seed @ np.array([resampled for _, resampled, _ in values])))

@@ -13,7 +13,7 @@ from ecgtransfer.datasets.store import Store
 from ecgtransfer.datasets.tasks import Target, Task
 from ecgtransfer.errors import DataError, ModelError
 from ecgtransfer.networks import build, load_encoder, load_model
-from ecgtransfer.study.judge import metrics
+from ecgtransfer.study.judge import check_recipe, left_out, metrics
 from ecgtransfer.training import Feed, predict_logits
 
 
@@ -50,6 +50,7 @@ def evaluate_model(folder: Path, path: Path) -> dict[str, Any]:
         sampling_rate=store.info.sampling_rate,
     )
     load_encoder(network, folder, leads=store.info.leads)
+    check_recipe(card, store, folder)
     network.head.load_state_dict(trained.head.state_dict())
     network.eval()
     task = Task(card["task"], tuple(Target(t["name"], tuple(t["any_of"])) for t in card["targets"]))
@@ -86,7 +87,8 @@ def _records(
             remedy="Evaluate it on another store: here it would be tested on what it has learnt from",
         )
     if store.fingerprint != own:
-        return labelled, "every labelled record of a store that the model was not trained on"
+        how = "every labelled record of a store that the model was not trained on by that name"
+        return labelled, f"{how}. {left_out(card, store)}"
     spec = card["spec"]
     division = split(store, task, study_seed=spec["study_seed"], seed=spec["seed"], excluded=spec["excluded"])
     return division.test, f"the test part of the store that the model was trained on; {division.how}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from ecgtransfer import __version__
 from ecgtransfer.datasets.store import Store
+from ecgtransfer.errors import ModelError
 from ecgtransfer.study.ledger import Predictions
 from ecgtransfer.study.spec import RunSpec
 from ecgtransfer.training import evaluate, known_bce, specificity_thresholds, thresholds
@@ -134,6 +136,23 @@ def describe_model(
         "score": result["test"]["macro"],
         "made_with": f"ecgtransfer {__version__}",
     }
+
+
+def check_recipe(card: Mapping[str, Any], store: Store, folder: Path) -> None:
+    """Refuse a model that has learnt from signals prepared in another way than the store's.
+
+    Raises
+    ------
+    ModelError
+        When the recipes differ: one holds mV and the other a range, and no weight would notice.
+    """
+    learnt, here = card["data"][0]["recipe"]["name"], store.info.recipe["name"]
+    if learnt != here:
+        raise ModelError(
+            f"the model has learnt from signals of the recipe '{learnt}', the store was prepared by '{here}'",
+            where=folder,
+            remedy=f"Prepare the store with --recipe {learnt}",
+        )
 
 
 def left_out(card: Mapping[str, Any], store: Store) -> str:

@@ -21,7 +21,7 @@ from ecgtransfer.files import write_json
 from ecgtransfer.networks import read_card, save_model
 from ecgtransfer.progress import Progress
 from ecgtransfer.study.baselines import BASELINES
-from ecgtransfer.study.judge import describe_model, history_csv, judge, predictions
+from ecgtransfer.study.judge import check_recipe, describe_model, history_csv, judge, predictions
 from ecgtransfer.study.learn import Parts, learn
 from ecgtransfer.study.ledger import commit, read_result, working_folder, write_predictions
 from ecgtransfer.study.spec import RunSpec
@@ -84,7 +84,7 @@ def run(
             )
         return read_result(folder, spec)
     store = _store(spec, locations)
-    upstream = _upstream(spec, locations)
+    upstream = _upstream(spec, locations, store)
     parts = Parts.of(spec, store)  # first, because a size that is refused leaves no folder behind
     working = working_folder(folder)
     with only_here(working / "lock"), _threads(spec.threads), _tidy(working):
@@ -184,7 +184,7 @@ def _store(spec: RunSpec, locations: Locations) -> Store:
     return store
 
 
-def _upstream(spec: RunSpec, locations: Locations) -> dict[str, Any] | None:
+def _upstream(spec: RunSpec, locations: Locations, store: Store) -> dict[str, Any] | None:
     """Return the card of the model that the run starts from, checked against what the spec names."""
     if spec.upstream is None:
         if spec.network not in BASELINES and get_arm(spec.arm).start == "pretrained":
@@ -207,6 +207,7 @@ def _upstream(spec: RunSpec, locations: Locations) -> dict[str, Any] | None:
             where=folder,
             remedy="It may have seen the test part: choose a model from another store",
         )
+    check_recipe(card, store, folder)
     return card
 
 

@@ -18,7 +18,7 @@ RADIUS = 0.25
 """Greatest distance of two pieces of one ECG: 0.02 is usual at another rate, 0.2 after a strong filter."""
 NEAR = 0.1
 """Within this, no neighbour is passed over without a word."""
-ALIKE = 0.9
+ALIKE = 0.93
 """Least correlation of two sketches of one ECG."""
 PARTNERS = 64
 """Candidates whose sketches are compared, for a record; the best first."""

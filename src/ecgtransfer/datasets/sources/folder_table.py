@@ -189,8 +189,14 @@ def _file_cell(names: list[str], cells: list[str]) -> str:
 def _only_table(root: Path) -> Path:
     tables = sorted(root.glob("*.csv"))
     if len(tables) != 1:
-        found = ", ".join(path.name for path in tables[:5]) or "none"
+        found = ", ".join(path.name for path in tables[:5])
         found += ", …" if len(tables) > 5 else ""
+        if not tables:
+            raise DataError(
+                "it has no CSV table",
+                where=root,
+                remedy="Write one with the column 'file' and a column per statement, or name it with --table",
+            )
         raise DataError(
             f"the folder has {len(tables)} CSV tables ({found}), one is needed",
             where=root,

@@ -111,9 +111,12 @@ def _list_records(root: Path, request: Request) -> Listing:
         patients_known=True,
         complete=len(entries) == SOURCE.records,
         rejected=tuple(rejected),
-        notes=tuple(
-            f"diagnosis line not in the crosswalk, left unlabelled: {line!r} ({', '.join(where)})"
-            for line, where in sorted(unmapped.items())
+        notes=(
+            SOURCE.signal_note,
+            *(
+                f"diagnosis line not in the crosswalk, left unlabelled: {line!r} ({', '.join(where)})"
+                for line, where in sorted(unmapped.items())
+            ),
         ),
         coverage=coverage(counts, {row["line"]: row["code"] for row in rows}),
     )
