@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from ecgtransfer.datasets import duplicates
 from ecgtransfer.datasets.prepare import prepare
-from ecgtransfer.datasets.store import Chunk, Store, StoreDescription, write
+from ecgtransfer.datasets.store import Chunk, Store, write
+from ecgtransfer.datasets.store_info import StoreDescription
 from ecgtransfer.signals import STANDARD_LEADS
 
 REPOSITORY = Path(__file__).resolve().parent.parent

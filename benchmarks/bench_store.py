@@ -14,7 +14,9 @@ import numpy as np
 from ecgtransfer.datasets import store
 from ecgtransfer.datasets.simulation import simulate
 from ecgtransfer.datasets.splits import folds
-from ecgtransfer.datasets.store import MISSING, Chunk, Store, StoreDescription
+from ecgtransfer.datasets.steps import MISSING, quantise
+from ecgtransfer.datasets.store import Chunk, Store
+from ecgtransfer.datasets.store_info import StoreDescription
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 BATCH = 256
@@ -44,7 +46,7 @@ def main() -> None:
             simulate(site, 512, Path(folder) / site, seed=1)
             print(f"simulate site {site}: {512 / (time.perf_counter() - begun):.0f} records/s")
     signal = np.random.default_rng(0).standard_normal((12, 1000)).astype(np.float32)
-    report("quantise 12 x 1000", *timed(lambda: store.quantise(signal), 1000))
+    report("quantise 12 x 1000", *timed(lambda: quantise(signal), 1000))
     labels = (np.random.default_rng(0).random((20_000, 71)) < 0.05).astype(np.float32)
     groups = np.arange(20_000) // 2
     begun = time.perf_counter()

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ecgtransfer.datasets.store import Chunk, Store, StoreDescription, write
+from ecgtransfer.datasets.store import Chunk, Store, write
+from ecgtransfer.datasets.store_info import StoreDescription
 from ecgtransfer.study.plan import single_spec
 from ecgtransfer.study.run import Locations, run
 from ecgtransfer.study.spec import Budget, RunSpec

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgtransfer.datasets import store
-from ecgtransfer.datasets.store import Chunk, Store, StoreDescription
+from ecgtransfer.datasets.store import Chunk, Store
+from ecgtransfer.datasets.store_info import StoreDescription
 from ecgtransfer.signals import STANDARD_LEADS
 
 RATE = 500.0

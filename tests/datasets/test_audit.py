@@ -13,7 +13,8 @@ import pytest
 from ecgtransfer.datasets import store
 from ecgtransfer.datasets.audit import audit
 from ecgtransfer.datasets.prepare import prepare
-from ecgtransfer.datasets.store import Chunk, Store, StoreDescription
+from ecgtransfer.datasets.store import Chunk, Store
+from ecgtransfer.datasets.store_info import StoreDescription
 
 
 def make(path: Path, rows: Sequence[dict[str, Any]], **changes: Any) -> Store:

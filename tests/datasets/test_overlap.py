@@ -12,7 +12,8 @@ import pytest
 from ecgtransfer.datasets import store
 from ecgtransfer.datasets.overlap import overlap
 from ecgtransfer.datasets.prepare import prepare
-from ecgtransfer.datasets.store import Chunk, Store, StoreDescription
+from ecgtransfer.datasets.store import Chunk, Store
+from ecgtransfer.datasets.store_info import StoreDescription
 
 
 def make(path: Path, rows: Sequence[tuple[str, str | None, str]], source: str) -> Store:

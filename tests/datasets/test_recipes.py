@@ -10,8 +10,8 @@ import pytest
 from ecgtransfer import signals
 from ecgtransfer.datasets.prepare import prepare
 from ecgtransfer.datasets.recipes import as_published
+from ecgtransfer.datasets.steps import MISSING
 from ecgtransfer.datasets.store import Store
-from ecgtransfer.datasets.store_files import MISSING
 from ecgtransfer.errors import ConfigError, SignalError
 from ecgtransfer.signals.writer import write_wfdb
 

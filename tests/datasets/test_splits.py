@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from ecgtransfer.datasets import store
 from ecgtransfer.datasets.splits import Split, folds, positives_per_fold, split, subset
-from ecgtransfer.datasets.store import Chunk, Store, StoreDescription
+from ecgtransfer.datasets.store import Chunk, Store
+from ecgtransfer.datasets.store_info import StoreDescription
 from ecgtransfer.errors import ConfigError, DataError
 
 

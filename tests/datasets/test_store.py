@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from ecgtransfer.datasets import store
-from ecgtransfer.datasets.store import MISSING, Chunk, Store, StoreDescription
+from ecgtransfer.datasets.steps import MISSING, quantise
+from ecgtransfer.datasets.store import Chunk, Store
 from ecgtransfer.datasets.store_files import TableWriter
+from ecgtransfer.datasets.store_info import StoreDescription
 from ecgtransfer.errors import ConfigError, DataError, SignalError
 
 DESCRIPTION = StoreDescription(
@@ -97,7 +99,7 @@ def test_records_that_share_their_statements_share_them_while_a_store_is_written
     )
 )
 def test_quantised_signals_come_back_within_half_a_step_and_are_never_clipped(signal: np.ndarray) -> None:
-    steps, scale_uv = store.quantise(signal)
+    steps, scale_uv = quantise(signal)
     assert steps.dtype == np.int16
     np.testing.assert_array_equal(steps == MISSING, np.isnan(signal))
     known = ~np.isnan(signal)
@@ -109,11 +111,11 @@ def test_quantised_signals_come_back_within_half_a_step_and_are_never_clipped(si
 
 def test_microvolts_survive_exactly_and_infinity_is_refused() -> None:
     counts = np.arange(-32700, 32701, dtype=np.int32)
-    steps, scale_uv = store.quantise((counts / 1000).astype(np.float32)[None])
+    steps, scale_uv = quantise((counts / 1000).astype(np.float32)[None])
     np.testing.assert_array_equal(steps[0], counts)
     assert scale_uv == 1.0
     with pytest.raises(SignalError, match="infinite"):
-        store.quantise(np.array([[0, np.inf]], dtype=np.float32))
+        quantise(np.array([[0, np.inf]], dtype=np.float32))
 
 
 def test_what_goes_in_comes_out(small: Store) -> None:
@@ -145,7 +147,7 @@ def test_rows_beyond_the_store_are_no_rows(small: Store) -> None:
 
 def test_a_record_has_its_own_scale(tmp_path: Path) -> None:
     signal = np.array([[100.0, -50, 0, 1, np.nan], [0, 0, 0, 0, 0]], dtype=np.float32)
-    steps, scale_uv = store.quantise(signal)
+    steps, scale_uv = quantise(signal)
     chunk = Chunk(steps[None], np.array([0]), np.array([0]), [record("loud", scale_uv=scale_uv)], [{}])
     written = store.write(tmp_path / "s.ecgs", DESCRIPTION, [*chunks((2,)), chunk])
     assert scale_uv > 1

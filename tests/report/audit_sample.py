@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ecgtransfer.datasets.store import Chunk, Store, StoreDescription, write
+from ecgtransfer.datasets.store import Chunk, Store, write
+from ecgtransfer.datasets.store_info import StoreDescription
 from ecgtransfer.signals import STANDARD_LEADS
 
 HOSTILE = 'AF <script>alert("x")</script> & "quoted"'

@@ -21,7 +21,7 @@ def datasets(
 ) -> None:
     """List the sources: size, leads, rate, statements annotated, licence, address, and the stores here."""
     from ecgtransfer.datasets import sources
-    from ecgtransfer.datasets.store import find_stores
+    from ecgtransfer.datasets.store_info import find_stores
 
     prepared: dict[str, list[dict[str, Any]]] = {}
     for path, info in find_stores(folder):

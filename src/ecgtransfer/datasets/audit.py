@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ecgtransfer.datasets import duplicates
 from ecgtransfer.datasets.confounding import confounding
 from ecgtransfer.datasets.statements import canonical
+from ecgtransfer.datasets.steps import MISSING
 from ecgtransfer.datasets.store import Store
-from ecgtransfer.datasets.store_files import MISSING
 
 MINIMUM_POSITIVES = 10
 

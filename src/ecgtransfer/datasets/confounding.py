@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ecgtransfer import seeds
 from ecgtransfer.datasets.statements import canonical
-from ecgtransfer.datasets.store_files import MISSING
+from ecgtransfer.datasets.steps import MISSING
 
 if TYPE_CHECKING:
     from ecgtransfer.datasets.duplicates import Pair

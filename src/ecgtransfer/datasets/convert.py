@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ecgtransfer import signals
 from ecgtransfer.datasets import recipes, sources
 from ecgtransfer.datasets.sources import Source
-from ecgtransfer.datasets.store_files import MISSING
+from ecgtransfer.datasets.steps import MISSING
 from ecgtransfer.errors import EcgTransferError, SignalError
 from ecgtransfer.signals import Record, quality
 

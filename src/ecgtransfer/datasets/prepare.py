@@ -19,6 +19,7 @@ from typing import Any, Literal
 from ecgtransfer.datasets import archive, convert, pool, sources, store
 from ecgtransfer.datasets.recipes import PAPER_RATE, PAPER_SECONDS, RECIPES
 from ecgtransfer.datasets.sources import Entry, Listing, Request, Source
+from ecgtransfer.datasets.store_info import StoreDescription
 from ecgtransfer.errors import ConfigError, DataError, nearest
 from ecgtransfer.progress import Progress
 from ecgtransfer.signals import STANDARD_LEADS, standard_lead
@@ -268,8 +269,8 @@ def _unpacked(origin: Source, path: Path, work: Path, quiet: bool) -> Path:
 
 def _describe(
     out: Path, origin: Source, listing: Listing, shape: convert.Shape, recipe: str, seconds: float
-) -> store.StoreDescription:
-    return store.StoreDescription(
+) -> StoreDescription:
+    return StoreDescription(
         name=out.name.removesuffix(".ecgs"),
         source=origin.name,
         title=origin.title,

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgtransfer import signals
-from ecgtransfer.datasets.store import quantise
-from ecgtransfer.datasets.store_files import MISSING
+from ecgtransfer.datasets.steps import MISSING, quantise
 from ecgtransfer.errors import SignalError
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -46,7 +45,7 @@ def to_rate(signal: NDArray[np.float32], rate: float, wanted: float) -> tuple[ND
     -------
     steps : int16 array [leads, samples]
     scale_uv : float
-        As `store.quantise` gives them.
+        As `steps.quantise` gives them.
     """
     return quantise(signal if rate == wanted else signals.resample(signal, rate, wanted))
 

@@ -8,10 +8,8 @@ the path.
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,60 +22,30 @@ from numpy.typing import NDArray
 
 from ecgtransfer import files
 from ecgtransfer.datasets import duplicates
+from ecgtransfer.datasets.steps import MISSING
 from ecgtransfer.datasets.store_files import (
     DUPLICATES,
-    MISSING,
     SHARD_ROWS,
     ShardWriter,
     TableWriter,
     check_file,
-    damaged,
     map_shard,
     read_table,
     write_duplicates,
 )
+from ecgtransfer.datasets.store_info import (
+    FORMAT,
+    VERSION,
+    StoreDescription,
+    StoreInfo,
+    fingerprint_of,
+    info_of,
+    read_info,
+)
 from ecgtransfer.datasets.tasks import Task
-from ecgtransfer.errors import ConfigError, DataError, SignalError, nearest
-
-FORMAT, VERSION = "ecgtransfer-store", 2
+from ecgtransfer.errors import ConfigError, DataError, nearest
 
 Rows = NDArray[np.integer[Any]]
-
-_LIMIT_MV = float(np.float32(32.7))  # as signals hold it, which is a little more than 32.7
-
-
-def quantise(signal: NDArray[np.float32]) -> tuple[NDArray[np.int16], float]:
-    """Turn a signal into 16-bit steps without ever clipping it.
-
-    Parameters
-    ----------
-    signal : float32 array [leads, samples]
-        In mV; NaN where there is no sample.
-
-    Returns
-    -------
-    steps : int16 array [leads, samples]
-        ``signal = steps * scale_uv / 1000``; `MISSING` where there is no sample.
-    scale_uv : float
-        µV per step: 1 unless the signal goes beyond ±32.7 mV; then just enough for its largest value.
-
-    Raises
-    ------
-    SignalError
-        A sample is infinite.
-    """
-    peak = float(np.fmax.reduce(np.abs(signal), axis=None)) if signal.size else 0.0
-    if np.isinf(peak):
-        raise SignalError("a sample is infinite", remedy="Repair or leave out the record")
-    # Rounded up to a thousandth of a µV, so that the largest value still fits after rounding.
-    scale_uv = float(np.ceil(peak * 1e6 / 32767) / 1000) if peak > _LIMIT_MV else 1.0
-    absent = np.isnan(signal)
-    precision = np.float32 if scale_uv == 1.0 else np.float64
-    scaled = np.multiply(signal, 1000 / scale_uv, dtype=precision)
-    np.rint(scaled, out=scaled)
-    if absent.any():
-        scaled[absent] = MISSING
-    return scaled.astype(np.int16), scale_uv
 
 
 @dataclass(frozen=True)
@@ -106,46 +74,6 @@ class Chunk:
     starts: Rows
     records: list[dict[str, Any]]
     statements: Sequence[Mapping[str, int | None]]
-
-
-@dataclass(frozen=True)
-class StoreDescription:
-    """What a store says about itself besides its signals and tables.
-
-    ``sampling_rate`` is in Hz, ``n_samples`` is per window, ``tasks`` maps a name to
-    ``[[target, [codes]], …]``, ``annotated`` lists the statement codes the source annotates, ``coverage`` has
-    ``(label as the dataset writes it, code or None, records)``.
-    """
-
-    name: str
-    source: str
-    title: str
-    leads: tuple[str, ...]
-    sampling_rate: float
-    n_samples: int
-    licence: str
-    citation: str
-    address: str
-    recipe: dict[str, Any]
-    tasks: dict[str, list[list[Any]]]
-    annotated: tuple[str, ...]
-    official_folds: bool
-    patients_known: bool
-    polarity_uncertain: bool
-    notes: tuple[str, ...] = ()
-    coverage: tuple[tuple[str, str | None, int], ...] = ()
-
-
-@dataclass(frozen=True)
-class StoreInfo(StoreDescription):
-    """The content of ``dataset.json``: the description, counts, and the hash of every file."""
-
-    n_records: int = 0
-    n_windows: int = 0
-    n_rejected: int = 0
-    shards: tuple[dict[str, Any], ...] = ()
-    tables: tuple[dict[str, Any], ...] = ()
-    fingerprint: str = ""
 
 
 class Store:
@@ -379,71 +307,11 @@ def write(
             "tables": tables.write(folder, rejected),
         }
         # Looked for here, once, because every split of this store depends on it.
-        pairs = duplicates.find([Store(folder, _info(content))])
+        pairs = duplicates.find([Store(folder, info_of(content))])
         content["tables"].append(write_duplicates(folder, pairs))
-        content["fingerprint"] = _fingerprint(content)
+        content["fingerprint"] = fingerprint_of(content)
         files.write_json(folder / "dataset.json", {"format": FORMAT, "version": VERSION} | content)
     return Store.open(path, verify=False)
-
-
-def read_info(path: Path) -> StoreInfo:
-    """Read what a store says about itself, without opening its files.
-
-    Raises
-    ------
-    DataError
-        The folder is no store, of another format version, or its ``dataset.json`` was altered.
-    """
-    file = path / "dataset.json"
-    if not file.is_file():
-        raise DataError(
-            "is not a store: it has no dataset.json", where=path, remedy="Make one with `ecgtransfer prepare`"
-        )
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise damaged(file, f"is not JSON ({error})") from error
-    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-        raise DataError("is not a store: its dataset.json is another program's", where=path)
-    version = content.pop("version", None)
-    if version != VERSION:
-        raise DataError(
-            f"is a store of format version {version}; this program reads version {VERSION}",
-            where=path,
-            remedy="Prepare it again with this version of ecgtransfer",
-        )
-    if set(content) != {field.name for field in fields(StoreInfo)}:
-        raise damaged(file, "has missing or unknown keys")
-    try:
-        intact = content["fingerprint"] == _fingerprint(content)
-    except (KeyError, TypeError):
-        intact = False
-    if not intact:
-        raise damaged(file, "was altered after the store was written")
-    return _info(content)
-
-
-def find_stores(folder: Path) -> list[tuple[Path, StoreInfo]]:
-    """Return the stores that lie in a folder, by name; what this version cannot read is passed over."""
-    found = []
-    for path in sorted(folder.glob("*/dataset.json")):
-        with contextlib.suppress(DataError):
-            found.append((path.parent, read_info(path.parent)))
-    return found
-
-
-def _info(content: Mapping[str, Any]) -> StoreInfo:
-    lists = ("leads", "annotated", "notes", "shards", "tables")
-    coverage = tuple((label, code, count) for label, code, count in content["coverage"])
-    return StoreInfo(**{**content, **{name: tuple(content[name]) for name in lists}, "coverage": coverage})
-
-
-def _fingerprint(content: Mapping[str, Any]) -> str:
-    """Hash what determines results: signals, tables, and how they are to be read; no prose, no path."""
-    reading = ("source", "leads", "sampling_rate", "n_samples", "recipe", "tasks", "annotated")
-    keys = (*reading, "official_folds", "patients_known", "polarity_uncertain")
-    entries = [entry for entry in (*content["shards"], *content["tables"]) if entry["file"] != "rejected.csv"]
-    return files.hash_json({key: content[key] for key in keys} | {"files": [e["sha256"] for e in entries]})
 
 
 def _checked(positions: Rows, count: int, what: str) -> NDArray[np.int64]:

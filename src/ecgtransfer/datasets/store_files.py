@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ecgtransfer import files
+from ecgtransfer.datasets.steps import MISSING
 from ecgtransfer.errors import DataError
 
 if TYPE_CHECKING:
     from ecgtransfer.datasets.duplicates import Pair
     from ecgtransfer.datasets.store import Chunk
 
-MISSING = -32768
 SHARD_ROWS = 4096
 
 DUPLICATES = "duplicates.parquet"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgtransfer.datasets.store_files import MISSING
+from ecgtransfer.datasets.steps import MISSING
 from ecgtransfer.report.bars import histogram
 from ecgtransfer.report.ecg_paper import draw_ecg
 from ecgtransfer.study.rr import rr_features

@@ -16,7 +16,8 @@ from ecgtransfer.datasets.duplicates.sketches import Sketches
 from ecgtransfer.progress import Progress
 
 if TYPE_CHECKING:
-    from ecgtransfer.datasets.store import Store, StoreInfo
+    from ecgtransfer.datasets.store import Store
+    from ecgtransfer.datasets.store_info import StoreInfo
 
 DIMENSIONS = 48
 """Numbers that are left of a piece: the directions in which pieces differ most."""

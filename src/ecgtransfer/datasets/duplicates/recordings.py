@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgtransfer.datasets.store_files import MISSING
+from ecgtransfer.datasets.steps import MISSING
 
 if TYPE_CHECKING:
     from ecgtransfer.datasets.store import Store
