@@ -26,7 +26,7 @@ Kind = Literal["exact", "near"]
 CLIQUE = 64
 """Of so many copies of one ECG each pair is listed; of more, each copy's pair with the first one."""
 
-_WORTH_PROCESSES = 20_000
+_WORTH_PROCESSES = 5_000
 
 
 @dataclass(frozen=True)
