@@ -311,8 +311,8 @@ def _summary(findings: dict[str, Any], minimum: int) -> list[str]:
         exact = sum(row["kind"] == "exact" for row in pairs)
         lines.append(
             f"{_count(len(pairs), 'pair')} of records {'is' if len(pairs) == 1 else 'are'} the same ECG "
-            f"({exact} exactly, {len(pairs) - exact} at another rate, gain, crop or filter), {across} of "
-            "them in two stores."
+            f"({exact} exactly, {len(pairs) - exact} at another rate, gain, crop or filter)"
+            + (f", {across} of them in two stores." if len(findings["stores"]) > 1 else ".")
         )
     else:
         lines.append("No ECG was found twice.")
