@@ -149,6 +149,13 @@ def test_official_folds_keep_the_tested_duplicate_and_lose_the_other(tmp_path: P
     assert len(parts.pool) == 60 - 6 - 2
 
 
+def test_the_store_says_what_the_search_for_duplicates_could_not_compare(tmp_path: Path) -> None:
+    """Windows of two samples have no beats: what splits rely on there is equality alone."""
+    opened = make_store(tmp_path / "s", ["a", "b", "c"], np.ones((3, 1)))
+    [note] = [note for note in opened.info.notes if note.startswith("duplicates: ")]
+    assert "only equal recordings were looked for" in note
+
+
 def test_excluded_records_take_no_part(example: Store) -> None:
     task = example.task("t")
     whole = split(example, task, study_seed=0, seed=0)

@@ -307,8 +307,9 @@ def write(
             "tables": tables.write(folder, rejected),
         }
         # Looked for here, once, because every split of this store depends on it.
-        pairs = duplicates.find([Store(folder, info_of(content))])
-        content["tables"].append(write_duplicates(folder, pairs))
+        searched = duplicates.search([Store(folder, info_of(content))])
+        content["tables"].append(write_duplicates(folder, searched.pairs))
+        content["notes"] = (*content["notes"], *(f"duplicates: {note}" for note in searched.notes))
         content["fingerprint"] = fingerprint_of(content)
         files.write_json(folder / "dataset.json", {"format": FORMAT, "version": VERSION} | content)
     return Store.open(path, verify=False)
