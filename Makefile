@@ -18,7 +18,7 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 demo: $(READY)
 	$(BIN)/ecgtransfer demo --out demo
@@ -37,9 +37,9 @@ clean:
 $(READY): pyproject.toml constraints.txt Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed; $(PYTHON) is `$(PYTHON) --version`. Try: make PYTHON=python3.12" >&2; exit 2; }
-	@echo "setting up $(VENV) (once; downloads torch and about 90 packages)"
+	@echo "setting up $(VENV) (once; downloads torch and about 100 packages)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) pip setuptools
 	$(PIP) torch==2.13.0
-	$(PIP) --build-constraint constraints.txt --group dev hatchling -e '.[train]'
+	$(PIP) --build-constraint constraints.txt --group dev hatchling -e '.[train,cluster]'
 	@touch $@

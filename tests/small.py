@@ -10,8 +10,9 @@ import numpy as np
 
 from ecgtransfer.datasets.store import Chunk, Store, write
 from ecgtransfer.datasets.store_info import StoreDescription
-from ecgtransfer.study.plan import single_spec
+from ecgtransfer.study.plan import DownstreamPlan, StudyPlan, UpstreamPlan
 from ecgtransfer.study.run import Locations, run
+from ecgtransfer.study.single import single_spec
 from ecgtransfer.study.spec import Budget, RunSpec
 
 LEADS = ("I", "II")
@@ -33,13 +34,15 @@ def write_store(
     rate: float = 100.0,
     n_samples: int = 200,
     crowd: bool = False,
+    twins: int = 0,
     recipe: str = "small",
 ) -> Store:
     """Write a store of ``n`` records: "slow" and "fast" waves to be learnt, and "rare", which 4 records have.
 
     The first 40 records are of 20 patients, every fifth record has two windows, 5 % of the labels of slow and
     fast are unknown, and record `UNLABELLED` has no label at all. With ``crowd``, the first 12 records are of
-    one patient and have "rare" too.
+    one patient and have "rare" too. With ``twins``, so many of the last records are ECGs of the first ones
+    under other names and patients, their labels their own.
     """
     random = np.random.default_rng(seed)
     present = random.random((n, 3)) < (0.45, 0.4, 0.0)
@@ -55,6 +58,11 @@ def write_store(
     signals[:, 0] += 0.2 * present[owner, :1] * np.sin(2 * np.pi * 2 * t)
     signals[:, -1] += 0.2 * present[owner, 1:2] * np.sin(2 * np.pi * 8 * t)
     names = [f"r{i:03d}" for i in range(n)]
+    hashes = [f"{seed}-{name}" for name in names]
+    for i in range(twins):
+        first, again = 1 + 5 * i, n - 1 - 5 * i  # both of a single window
+        signals[owner == again] = signals[owner == first]
+        hashes[again] = hashes[first]
     chunk = Chunk(
         windows=np.rint(signals * 1000).astype(np.int16),
         window_record=owner,
@@ -70,7 +78,7 @@ def write_store(
                 "flags": (),
                 "source": f"small{seed}",
                 "device": None,
-                "hash": f"{seed}-{name}",
+                "hash": hashes[i],
                 "scale_uv": 1.0,
             }
             for i, name in enumerate(names)
@@ -110,6 +118,25 @@ def make_spec(store: Store, **changes: Any) -> RunSpec:
         "study_seed": 0, "rates": (3e-3,), "budget": BUDGET, "threads": 1,
     }  # fmt: skip
     return single_spec(store, **{**values, **changes})
+
+
+def make_plan(down: Path, up: Path | None, **changes: Any) -> StudyPlan:
+    """Return a study of one network, upstream and downstream whose runs take well under a second each."""
+    origins = () if up is None else (make_upstream(up),)
+    values: dict[str, Any] = {
+        "name": "small", "networks": (NETWORK,), "arms": ("scratch", "full", "linear-probe"),
+        "upstreams": origins, "downstreams": (DownstreamPlan("down", down, "waves", (20, None)),), "seeds": 2,
+        "budget": BUDGET, "rates": (1e-3, 1e-2), "tuning_seeds": 0,
+    }  # fmt: skip
+    return StudyPlan(**{**values, **changes})
+
+
+def make_upstream(up: Path, name: str = "up", **changes: Any) -> UpstreamPlan:
+    """Return an upstream whose pre-training takes well under a second."""
+    values: dict[str, Any] = {
+        "task": "waves", "budget": BUDGET, "learning_rate": 3e-3, "seeds": 1,
+    }  # fmt: skip
+    return UpstreamPlan(name, store=up, **{**values, **changes})
 
 
 def train_model(folder: Path, store: Store, **changes: Any) -> dict[str, Any]:

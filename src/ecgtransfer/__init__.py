@@ -8,47 +8,54 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from ecgtransfer.comparison import Pretraining, compare
+    from ecgtransfer.conduct import conduct, redraw
     from ecgtransfer.datasets.prepare import prepare
     from ecgtransfer.datasets.store import Store
     from ecgtransfer.errors import EcgTransferError
     from ecgtransfer.networks import build, load_model
     from ecgtransfer.signals import Record, Stated, read
     from ecgtransfer.study.evaluation import evaluate_model
-    from ecgtransfer.study.plan import Comparison
+    from ecgtransfer.study.plan import DownstreamPlan, StudyPlan, UpstreamPlan
     from ecgtransfer.study.spec import Budget
+    from ecgtransfer.study.toml import read_plan
 
 __all__ = [
     "Budget",
-    "Comparison",
+    "DownstreamPlan",
     "EcgTransferError",
-    "Pretraining",
     "Record",
     "Stated",
     "Store",
+    "StudyPlan",
+    "UpstreamPlan",
     "build",
-    "compare",
+    "conduct",
     "evaluate_model",
     "load_model",
     "prepare",
     "read",
+    "read_plan",
+    "redraw",
 ]
 
 # Imported when first asked for, so that `import ecgtransfer` loads neither pandas nor torch.
 _HOMES = {
     "Budget": "ecgtransfer.study.spec",
-    "Comparison": "ecgtransfer.study.plan",
+    "DownstreamPlan": "ecgtransfer.study.plan",
     "EcgTransferError": "ecgtransfer.errors",
-    "Pretraining": "ecgtransfer.comparison",
     "Record": "ecgtransfer.signals",
     "Stated": "ecgtransfer.signals",
     "Store": "ecgtransfer.datasets.store",
+    "StudyPlan": "ecgtransfer.study.plan",
+    "UpstreamPlan": "ecgtransfer.study.plan",
     "build": "ecgtransfer.networks",
-    "compare": "ecgtransfer.comparison",
+    "conduct": "ecgtransfer.conduct",
     "evaluate_model": "ecgtransfer.study.evaluation",
     "load_model": "ecgtransfer.networks",
     "prepare": "ecgtransfer.datasets.prepare",
     "read": "ecgtransfer.signals",
+    "read_plan": "ecgtransfer.study.toml",
+    "redraw": "ecgtransfer.conduct",
 }
 
 

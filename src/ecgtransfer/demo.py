@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ecgtransfer.comparison import Pretraining, compare
+from ecgtransfer.conduct import conduct
 from ecgtransfer.datasets.prepare import prepare
 from ecgtransfer.datasets.simulation import SITES, simulate
 from ecgtransfer.files import write_json
-from ecgtransfer.study.plan import Comparison
+from ecgtransfer.study.plan import DownstreamPlan, StudyPlan, UpstreamPlan
 from ecgtransfer.study.spec import Budget
 
 ANNOTATED = ("SR", "AF", "PVC", "LBBB", "RBBB", "LAD", "LVH", "STD", "INVT")
@@ -31,6 +31,7 @@ class Scale:
     seeds : int
     pretraining, budget : Budget
     rates : tuple of float
+    tuning_seeds, pretraining_seeds : int
     """
 
     upstream_records: int = 2400
@@ -40,6 +41,8 @@ class Scale:
     pretraining: Budget = field(default_factory=lambda: Budget(updates=600, batch_size=64, validations=10))
     budget: Budget = field(default_factory=lambda: Budget(updates=240, batch_size=32, validations=12))
     rates: tuple[float, ...] = (1e-3, 3e-3)
+    tuning_seeds: int = 1
+    pretraining_seeds: int = 1
 
 
 def demo(out: Path, *, scale: Scale | None = None, workers: int = 2, quiet: bool = False) -> dict[str, Any]:
@@ -68,19 +71,27 @@ def demo(out: Path, *, scale: Scale | None = None, workers: int = 2, quiet: bool
         shutil.rmtree(raw, ignore_errors=True)  # what a killed demonstration left half-written
         simulate(replace(SITES[site], annotates=ANNOTATED), records, raw, seed=0)
         prepare("folder", raw, stores[site], workers=workers, quiet=quiet)
-    findings = compare(
-        Comparison(
+    findings = conduct(
+        StudyPlan(
+            name="hospital B",
             networks=("resnet1d18-w16",),
-            arms=("scratch", "full", "linear-probe", "frozen-random"),
-            task="all",
-            sizes=scale.sizes,
+            upstreams=(
+                UpstreamPlan(
+                    "hospital A",
+                    store=stores["A"],
+                    task="all",
+                    budget=scale.pretraining,
+                    learning_rate=3e-3,
+                    seeds=scale.pretraining_seeds,
+                ),
+            ),
+            downstreams=(DownstreamPlan("hospital B", stores["B"], "all", scale.sizes),),
             seeds=scale.seeds,
             rates=scale.rates,
+            tuning_seeds=scale.tuning_seeds,
             budget=scale.budget,
         ),
-        stores["B"],
         out / "study",
-        pretraining=Pretraining(store=stores["A"], task="all", budget=scale.pretraining, learning_rate=3e-3),
         workers=workers,
         quiet=quiet,
     )

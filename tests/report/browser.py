@@ -1,57 +1,56 @@
-"""A page in a real browser: what a headless Chromium says of it at a width, in light or dark."""
+"""A page in a real browser: a headless Chromium at a width, in light, dark or print, with mouse and keys.
+
+It is spoken to through the DevTools protocol over a pipe, so that nothing besides the browser is needed.
+"""
 
 from __future__ import annotations
 
+import base64
+import fcntl
 import json
 import os
-import re
+import select
 import shutil
 import subprocess
-from html import unescape
+import time
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import pytest
 
-# Runs in a copy of the page inside a frame of the wanted width, because a headless window has a least width.
-PROBE = """<!doctype html><title>probe</title><meta name="color-scheme" content="light dark">
-<body style="margin:0">
-<iframe id="page" style="border:0;width:{width}px;height:900px;color-scheme:light dark"></iframe>
-<pre id="facts"></pre>
-<script>
-const frame = document.getElementById("page");
-frame.addEventListener("load", () => {{
-  const page = frame.contentDocument, root = page.documentElement;
-  page.querySelectorAll("details").forEach((part) => {{ part.open = true; }});
-  const shown = [...page.querySelectorAll("figure svg")].map((svg) => svg.getBoundingClientRect())
-    .filter((box) => box.width > 0 && box.height > 0);
-  const beyond = [...page.querySelectorAll("main *")].filter((part) => !part.closest("svg")
-    && !part.parentElement.closest(".scroll") && part.getBoundingClientRect().right > root.clientWidth + 0.5);
-  const clipped = [...page.querySelectorAll("figure svg")].filter((svg) => svg.getBoundingClientRect().width)
-    .flatMap((svg) => {{ const frame = svg.getBoundingClientRect();
-      return [...svg.querySelectorAll("text")].filter((text) => {{ const box = text.getBoundingClientRect();
-        return box.left < frame.left - 1 || box.right > frame.right + 1 || box.top < frame.top - 1
-          || box.bottom > frame.bottom + 1; }}).map((text) => text.textContent.trim()); }});
-  const small = [...page.querySelectorAll("figure svg text")].filter((text) =>
-    text.getBoundingClientRect().height > 0 && text.getBoundingClientRect().height < 8);
-  const ids = [...page.querySelectorAll("[id]")].map((part) => part.id);
-  const style = (part, name) => part ? frame.contentWindow.getComputedStyle(part)[name] : null;
-  document.getElementById("facts").textContent = JSON.stringify({{
-    width: root.clientWidth, scrollWidth: root.scrollWidth, clipped, small: small.length,
-    figures: shown.map((box) => [box.width, box.height]),
+# What is looked at in every page; `figures` and `clipped` speak of what is visible.
+FACTS = """(() => {
+  const root = document.documentElement, own = (part, name) => part ? getComputedStyle(part)[name] : null;
+  document.querySelectorAll("details").forEach((part) => { part.open = true; });
+  const drawn = [...document.querySelectorAll("figure svg:not(.swatch)")].filter((svg) => {
+    const box = svg.getBoundingClientRect(); return box.width > 0 && box.height > 0; });
+  const beyond = [...document.querySelectorAll("main *")].filter((part) => !part.closest("svg")
+    && !part.parentElement.closest(".scroll, .canvas, .said, thead")
+    && part.getBoundingClientRect().right > root.clientWidth + 0.5);
+  const outside = (svg) => { const frame = svg.getBoundingClientRect();
+    return [...svg.querySelectorAll("text")].filter((text) => { const box = text.getBoundingClientRect();
+      return box.width && (box.left < frame.left - 1 || box.right > frame.right + 1 || box.top < frame.top - 1
+        || box.bottom > frame.bottom + 1); }).map((text) => text.textContent.trim()); };
+  const letters = drawn.flatMap((svg) => [...svg.querySelectorAll("text")]);
+  const ids = [...document.querySelectorAll("[id]")].map((part) => part.id);
+  return {
+    width: root.clientWidth, scrollWidth: root.scrollWidth, clipped: drawn.flatMap(outside),
+    small: letters.filter((text) => { const high = text.getBoundingClientRect().height;
+      return high > 0 && high < 8; }).length,
+    figures: drawn.map((svg) => { const box = svg.getBoundingClientRect(); return [box.width, box.height]; }),
     beyond: beyond.map((part) => part.outerHTML.slice(0, 80)),
-    answer: page.querySelector(".answer").getBoundingClientRect().top,
+    answer: document.querySelector(".answer").getBoundingClientRect().top + scrollY,
     ids: ids.length - new Set(ids).size,
-    unnamed: [...page.querySelectorAll("figure svg")].filter((svg) => {{
-      const name = page.getElementById(svg.getAttribute("aria-labelledby") || "-");
-      return !(name && name.textContent) && !svg.closest("[aria-label]"); }}).length,
-    paper: style(page.body, "backgroundColor"), ink: style(page.body, "color"),
-    trace: style(page.querySelector(".ecg-trace"), "stroke"),
-    ground: style(page.querySelector(".ecg-ground"), "fill"),
-  }});
-}});
-frame.srcdoc = {page};
-</script>"""
+    unnamed: drawn.filter((svg) => {
+      const name = document.getElementById(svg.getAttribute("aria-labelledby") || "-");
+      return !(name && name.textContent) && !svg.closest("[aria-label]"); }).length,
+    paper: own(document.body, "backgroundColor"), ink: own(document.body, "color"),
+    trace: own(document.querySelector(".ecg-trace"), "stroke"),
+    ground: own(document.querySelector(".ecg-ground"), "fill"),
+  };
+})()"""
+_SECONDS = 60.0
 
 
 def find_chromium() -> str:
@@ -67,30 +66,163 @@ def find_chromium() -> str:
 
 def look(chromium: str, page: Path, folder: Path, width: int, *, dark: bool = False) -> dict[str, Any]:
     """Return what the browser finds in a page with every part of it unfolded; a console error fails."""
-    # A console error in the page would hide in a frame's log, so the page itself is opened first.
-    _, log = _open(chromium, page, folder, dark=dark)
-    assert "CONSOLE" not in log, log
-    probe = folder / "probe.html"
-    content = json.dumps(page.read_text(encoding="utf-8")).replace("</", "<\\/")
-    probe.write_text(PROBE.format(width=width, page=content), encoding="utf-8")
-    dom, log = _open(chromium, probe, folder, dark=dark)
-    assert "CONSOLE" not in log, log
-    found = re.search(r'<pre id="facts">(.*?)</pre>', dom, re.DOTALL)
-    assert found is not None
-    assert found[1], dom[-500:]
-    facts: dict[str, Any] = json.loads(unescape(found[1]))
-    return facts
+    with Browser(chromium, folder / "profile") as browser:
+        browser.open(page, width, dark=dark)
+        facts: dict[str, Any] = browser.run(FACTS)
+        assert browser.errors == []
+        return facts
 
 
-def _open(chromium: str, page: Path, folder: Path, *, dark: bool) -> tuple[str, str]:
-    """Return the page's document after it has loaded, and what the browser logged."""
-    command = [
-        chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        "--disable-dev-shm-usage", f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr",
-        f"--blink-settings=preferredColorScheme={0 if dark else 1}",
-        "--window-size=1600,1000", "--virtual-time-budget=4000", "--dump-dom", page.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout, done.stderr
+class Browser:
+    """A headless Chromium with one page."""
+
+    def __init__(self, chromium: str, profile: Path) -> None:
+        # Chromium reads commands from file 3 and answers on file 4.
+        here_read, there_write = os.pipe()
+        there_read, here_write = os.pipe()
+        # Out of the way of 3 and 4, which the child is given.
+        kept = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (there_read, there_write)]
+
+        def give() -> None:
+            os.dup2(kept[0], 3)
+            os.dup2(kept[1], 4)
+
+        command = [
+            chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
+            "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
+            "--hide-scrollbars", "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank",
+        ]  # fmt: skip
+        self._process = subprocess.Popen(
+            command, preexec_fn=give, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        for end in (there_read, there_write, *kept):
+            os.close(end)
+        self._read, self._write, self._left, self._number = here_read, here_write, b"", 0
+        self.errors: list[str] = []
+        self._loaded = False
+        self._session: str | None = None
+        target = next(t for t in self._targets() if t["type"] == "page")
+        attached = self.send("Target.attachToTarget", targetId=target["targetId"], flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            self.send(f"{domain}.enable")
+
+    def __enter__(self) -> Browser:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=_SECONDS)
+        os.close(self._read)
+        os.close(self._write)
+
+    def open(
+        self, page: Path, width: int, height: int = 900, *, dark: bool = False, scripts: bool = True
+    ) -> None:
+        """Load a page; errors on its console are in ``errors`` from then on."""
+        self.errors.clear()
+        self.send(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        self.media(dark=dark)
+        self.send("Emulation.setScriptExecutionDisabled", value=not scripts)
+        self._loaded = False
+        self.send("Page.navigate", url=page.resolve().as_uri())
+        self._wait(lambda: self._loaded)
+        # The page's own scripts have had their chance; what a test asks is a script as well.
+        self.send("Emulation.setScriptExecutionDisabled", value=False)
+        self.settle()
+
+    def media(self, *, dark: bool = False, printed: bool = False) -> None:
+        """Pretend a colour scheme, or paper."""
+        features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self.send("Emulation.setEmulatedMedia", media="print" if printed else "screen", features=features)
+
+    def settle(self) -> None:
+        """Let two frames pass, so that what a change caused has been drawn."""
+        frames = "new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(() => go(1))))"
+        self.run(frames)
+
+    def run(self, script: str) -> Any:
+        """Return the value of an expression in the page."""
+        found = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in found, found["exceptionDetails"]
+        return found["result"].get("value")
+
+    def hover(self, x: float, y: float) -> None:
+        """Move the mouse to a place of the window."""
+        self.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        self.settle()
+
+    def click(self, x: float, y: float) -> None:
+        """Press and release the mouse at a place of the window."""
+        for kind in ("mousePressed", "mouseReleased"):
+            self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        self.settle()
+
+    def key(self, name: str, code: int) -> None:
+        """Press a key, such as ``Tab`` (9) or ``ArrowRight`` (39)."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self.send("Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=code)
+        self.settle()
+
+    def screenshot(self, path: Path, *, whole: bool = True) -> None:
+        """Write what is to be seen as PNG."""
+        taken = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(taken["data"]))
+
+    def pdf(self) -> bytes:
+        """Return the page as it would be printed."""
+        return base64.b64decode(self.send("Page.printToPDF", printBackground=True)["data"])
+
+    def send(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command and return its answer; what happens meanwhile is noted."""
+        self._number += 1
+        number = self._number
+        message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
+        if self._session is not None:
+            message["sessionId"] = self._session
+        os.write(self._write, json.dumps(message).encode() + b"\0")
+        answers: list[dict[str, Any]] = []
+        self._wait(
+            lambda: bool(answers), lambda found: answers.append(found) if found.get("id") == number else None
+        )
+        assert "error" not in answers[0], (method, answers[0]["error"])
+        result: dict[str, Any] = answers[0]["result"]
+        return result
+
+    def _targets(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.send("Target.getTargets")["targetInfos"]
+        return found
+
+    def _wait(self, done: Any, seen: Any = lambda found: None) -> None:
+        until = time.monotonic() + _SECONDS
+        while not done():
+            for found in self._messages(until):
+                self._note(found)
+                seen(found)
+
+    def _messages(self, until: float) -> list[dict[str, Any]]:
+        ready, _, _ = select.select([self._read], [], [], max(0.0, until - time.monotonic()))
+        assert ready, "the browser does not answer"
+        piece = os.read(self._read, 1 << 20)
+        assert piece, "the browser has ended"
+        *whole, self._left = (self._left + piece).split(b"\0")
+        return [json.loads(text) for text in whole]
+
+    def _note(self, found: dict[str, Any]) -> None:
+        what, told = found.get("method"), found.get("params", {})
+        if what == "Page.loadEventFired":
+            self._loaded = True
+        elif what == "Runtime.exceptionThrown":
+            self.errors.append(str(told["exceptionDetails"].get("exception", told["exceptionDetails"])))
+        elif what == "Runtime.consoleAPICalled" and told["type"] in ("error", "warning", "assert"):
+            self.errors.append(" ".join(str(part.get("value", part)) for part in told["args"]))
+        elif what == "Log.entryAdded" and told["entry"]["level"] in ("error", "warning"):
+            self.errors.append(told["entry"]["text"])

@@ -1,4 +1,4 @@
-"""From a question to the list of runs: identities, the macro's targets, and who gets which candidates."""
+"""A plan by itself: what is part of a run's identity, which plans cannot be meant, and who gets a verdict."""
 
 from __future__ import annotations
 
@@ -10,25 +10,23 @@ from typing import Any
 
 import pytest
 
-from ecgtransfer.datasets.splits import split
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError, ModelError
-from ecgtransfer.study.baselines import BASELINES
-from ecgtransfer.study.plan import Comparison, check_sizes, comparison_specs, macro_set, primary_family
+from ecgtransfer.study.plan import (
+    MOST_PRIMARY,
+    Contrast,
+    DownstreamPlan,
+    StudyPlan,
+    UpstreamPlan,
+    contrasts,
+    primary_family,
+)
 from ecgtransfer.study.spec import Budget, RunSpec
 from ecgtransfer.training import Augmentation
-from tests.small import BUDGET, NETWORK, make_spec, write_store
+from tests.small import BUDGET, NETWORK, make_plan, make_spec, make_upstream, write_store
 
-UPSTREAMS = {NETWORK: "model:abc", "lstm-pooled": "model:def"}
-COMPARISON = Comparison(
-    networks=(NETWORK, "lstm-pooled"),
-    arms=("scratch", "full", "linear-probe", "frozen-random"),
-    task="waves",
-    sizes=(20, None),
-    seeds=3,
-    rates=(1e-3, 3e-3, 1e-2),
-    budget=BUDGET,
-)
+# No plan looks at its paths before it is expanded.
+DOWN, UP = Path("down.ecgs"), Path("up.ecgs")
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +54,24 @@ CHANGES: dict[str, Any] = {
     "precision": None,  # the other one than the machine's
     "threads": 2,
     "macro_targets": ("slow",),
+    "tuned_by": ("0" * 16,),
+    "tuning": True,
+    "final": True,
+    "protocol": "paper",
     "apart_from": ("0" * 16,),
     "excluded": ("r001",),
     "version": 99,
+}
+OTHER_BUDGET: dict[str, Any] = {
+    "updates": 5,
+    "batch_size": 16,
+    "validations": 4,
+    "weight_decay": 0.02,
+    "warmup_fraction": 0.2,
+    "clip_norm": None,
+    "schedule": "constant",
+    "optimizer": "adam",
+    "augment": Augmentation(polarity_flip=True),
 }
 
 
@@ -73,10 +86,9 @@ class TestRunSpec:
 
     @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Budget)])
     def test_every_setting_of_the_budget_is_part_of_the_identity(self, spec: RunSpec, name: str) -> None:
-        value = getattr(BUDGET, name)
-        other = Augmentation(polarity_flip=True) if name == "augment" else value * 2
-        changed = dataclasses.replace(spec, budget=dataclasses.replace(BUDGET, **{name: other}))
-        assert changed.id != spec.id
+        assert OTHER_BUDGET[name] != getattr(BUDGET, name)
+        changed = dataclasses.replace(BUDGET, **{name: OTHER_BUDGET[name]})
+        assert dataclasses.replace(spec, budget=changed).id != spec.id
 
     def test_it_does_not_depend_on_where_the_store_lies(
         self, store: Store, spec: RunSpec, tmp_path: Path
@@ -88,7 +100,12 @@ class TestRunSpec:
         assert str(store.path) not in json.dumps(spec.as_dict())
 
     def test_round_trip_through_json(self, spec: RunSpec) -> None:
-        for one in (spec, dataclasses.replace(spec, n=None, rates=(), upstream="model:abc")):
+        others = [
+            dataclasses.replace(spec, n=None, rates=(), upstream="model:abc"),
+            dataclasses.replace(spec, tuned_by=("a", "b"), protocol="paper"),
+            dataclasses.replace(spec, tuning=True, budget=Budget(**OTHER_BUDGET)),
+        ]
+        for one in (spec, *others):
             back = RunSpec.from_dict(json.loads(json.dumps(one.as_dict())))
             assert back == one
             assert back.id == one.id
@@ -97,149 +114,211 @@ class TestRunSpec:
     def test_another_dataset_is_another_run(self, spec: RunSpec, tmp_path: Path) -> None:
         assert make_spec(write_store(tmp_path / "other.ecgs", seed=1)).id != spec.id
 
-    def test_an_arm_that_trains_a_head_has_no_rate(self, store: Store) -> None:
-        assert make_spec(store, arm="frozen-random").rates == ()
-        assert make_spec(store, arm="linear-probe", upstream="model:abc").rates == ()
-        assert make_spec(store, arm="full", upstream="model:abc").rates == (3e-3,)
-
     @pytest.mark.parametrize("name", ["updates", "batch_size", "validations"])
     def test_a_budget_of_nothing_is_refused(self, name: str) -> None:
         with pytest.raises(ConfigError, match=f"{name} must be at least [12], not 0"):
             dataclasses.replace(BUDGET, **{name: 0})
 
 
-class TestMacroSet:
-    def test_targets_with_too_few_are_left_out_with_the_reason(self, store: Store) -> None:
-        found = macro_set(store, "waves", study_seed=0, seeds=range(5))
-        assert found.targets == ("slow", "fast")
-        assert found.left_out == (("rare", "4 positives and 95 negatives, 10 needed"),)
-
-    def test_every_test_part_needs_some(self, tmp_path: Path) -> None:
-        # Enough records in all, but nearly all of one patient, who is tested in one fold alone.
-        crowded = write_store(tmp_path / "crowded.ecgs", crowd=True)
-        found = macro_set(crowded, "waves", study_seed=0, seeds=range(5))
-        [(name, why)] = found.left_out
-        assert name == "rare"
-        assert why.startswith(("a test part holds 0 positives and ", "a test part holds 1 positives and "))
-        assert why.endswith(" negatives, 2 needed")
-
-    def test_it_does_not_hang_on_which_folds_are_used(self, tmp_path: Path) -> None:
-        crowded = write_store(tmp_path / "crowded.ecgs", crowd=True)
-        sets = [macro_set(crowded, "waves", study_seed=0, seeds=[seed]) for seed in range(5)]
-        assert sets == [macro_set(crowded, "waves", study_seed=0, seeds=range(5))] * 5
-
-    def test_none_left_is_refused_with_what_to_do(self, store: Store) -> None:
-        with pytest.raises(ConfigError) as refused:
-            macro_set(store, "few", study_seed=0, seeds=[0])
-        said = str(refused.value)
-        assert str(store.path) in said
-        assert "rare: 4 positives and 95 negatives, 10 needed" in said
-        assert "Add labelled records, or choose another task" in said
+def downstream(name: str, *sizes: int | None, upstreams: tuple[str, ...] = ()) -> DownstreamPlan:
+    return DownstreamPlan(name, DOWN, "waves", sizes or (20, None), upstreams)
 
 
-class TestComparison:
+class TestPlan:
     def test_scratch_is_always_there(self) -> None:
-        asked = dataclasses.replace(COMPARISON, arms=("full", "linear-probe"))
-        assert asked.arms == ("scratch", "full", "linear-probe")
+        assert make_plan(DOWN, UP, arms=("full", "linear-probe")).arms == ("scratch", "full", "linear-probe")
+        assert make_plan(DOWN, UP, arms=("full", "scratch")).arms == ("full", "scratch")
+
+    def test_the_defaults_make_a_plan(self) -> None:
+        plan = StudyPlan("x", (NETWORK,), (UpstreamPlan("up", UP),), (downstream("down"),))
+        assert "scratch" in plan.arms
+        assert plan.seeds >= 5
+        assert len(plan.rates) == 3
+        assert plan.tuning_seeds > 0
+        assert plan.upstreams[0].seeds >= 3
+        assert plan.protocol == "sound"
+
+    def test_each_downstream_says_where_it_starts_from(self) -> None:
+        plan = make_plan(
+            DOWN,
+            None,
+            upstreams=(make_upstream(UP, "a"), make_upstream(UP, "b")),
+            downstreams=(downstream("all"), downstream("one", upstreams=("b",))),
+        )
+        starts = [[up.name for up in plan.starts(each)] for each in plan.downstreams]
+        assert starts == [["a", "b"], ["b"]]
+        assert plan.headline == (NETWORK, "a", "all")
+
+    def test_the_headline_is_of_what_the_first_downstream_starts_from(self) -> None:
+        ups = (make_upstream(UP, "a"), make_upstream(UP, "b"))
+        plan = make_plan(
+            DOWN,
+            None,
+            upstreams=ups,
+            downstreams=(downstream("one", upstreams=("b",)), downstream("all")),
+            networks=("lstm-pooled", NETWORK),
+        )
+        assert plan.headline == ("lstm-pooled", "b", "one")
+        assert make_plan(DOWN, None, arms=("scratch", "frozen-random")).headline is None
 
     @pytest.mark.parametrize(
         ("change", "error", "says"),
         [
             ({"arms": ("scratch", "ful")}, ConfigError, "unknown arm 'ful'. Did you mean full"),
-            ({"networks": ("resnet1d81",)}, ModelError, "no network 'resnet1d81'. Did you mean resnet1d18"),
-            ({"sizes": (20, 20)}, ConfigError, "sizes names something twice: 20, 20"),
-            ({"rates": (1e-3, 1e-3)}, ConfigError, "rates names something twice"),
-            ({"seeds": 0}, ConfigError, "at least one"),
-            ({"sizes": ()}, ConfigError, "at least one"),
-            ({"rates": ()}, ConfigError, "at least one"),
             ({"arms": ("pretrain",)}, ConfigError, "'pretrain' is no arm of a comparison"),
-            ({"rates": (1e-3, 0.0)}, ConfigError, "0 is not a learning rate"),
+            ({"arms": ("full", "full")}, ConfigError, "arms names something twice: scratch, full, full"),
+            ({"networks": ("resnet1d81",)}, ModelError, "no network 'resnet1d81'. Did you mean resnet1d18"),
+            ({"networks": (NETWORK, NETWORK)}, ConfigError, "networks names something twice"),
+            ({"networks": ()}, ConfigError, "at least one network"),
+            ({"baselines": ("rr", "rrr")}, ConfigError, "unknown baseline 'rrr'. Known: age-sex, rr"),
+            ({"baselines": ("rr", "rr")}, ConfigError, "baselines names something twice: rr, rr"),
+            ({"rates": (1e-3, 1e-3)}, ConfigError, "rates names something twice"),
+            ({"rates": (1e-3, 0.0)}, ConfigError, "0 is not a learning rate. Give a number above 0"),
             ({"rates": (float("nan"),)}, ConfigError, "nan is not a learning rate"),
+            ({"rates": ()}, ConfigError, "one rate"),
+            ({"seeds": 0}, ConfigError, "one seed"),
+            ({"seeds": 10_001}, ConfigError, "10001 seeds and 0 tuning seeds cannot be had"),
+            ({"tuning_seeds": -1}, ConfigError, "-1 tuning seeds cannot be had"),
+            ({"tuning_seeds": 101}, ConfigError, "101 tuning seeds cannot be had. At most 10,000 seeds"),
+            ({"margin": 0.0}, ConfigError, "0 is no margin. Give an AUROC difference"),
+            ({"margin": -0.1}, ConfigError, "-0.1 is no margin"),
+            ({"margin": 1.0}, ConfigError, "1 is no margin"),
+            ({"downstreams": ()}, ConfigError, "at least one network, one downstream store"),
+            ({"downstreams": (downstream("down", 20, 20),)}, ConfigError, "sizes of down names something"),
+            (
+                {"downstreams": (DownstreamPlan("down", DOWN, "waves", ()),)},
+                ConfigError,
+                "downstream 'down' has no sizes. Give sizes = [\"all\"]",
+            ),
+            (
+                {"downstreams": (downstream("down"), downstream("down"))},
+                ConfigError,
+                "downstreams names something twice: down, down",
+            ),
+            (
+                {"downstreams": (downstream("down", upstreams=("pu",)),)},
+                ConfigError,
+                "downstream 'down' names the upstream 'pu'. Known: up",
+            ),
+            (
+                {"upstreams": (make_upstream(UP), make_upstream(UP))},
+                ConfigError,
+                "upstreams names something twice: up, up",
+            ),
+            ({"convergence": (20,)}, ConfigError, "convergence needs tuning seeds"),
+            (
+                {"convergence": (50,), "tuning_seeds": 1},
+                ConfigError,
+                "convergence at size 50, which no downstream has",
+            ),
+            (
+                {"convergence": (20, 20), "tuning_seeds": 1},
+                ConfigError,
+                "convergence names something twice",
+            ),
         ],
     )
-    def test_what_makes_no_comparison_is_refused(
+    def test_what_makes_no_study_is_refused(
         self, change: dict[str, Any], error: type[Exception], says: str
     ) -> None:
         with pytest.raises(error) as refused:
-            dataclasses.replace(COMPARISON, **change)
+            make_plan(DOWN, UP, **change)
         assert says in str(refused.value)
 
-    def test_sizes_beyond_some_pool_are_refused(self, store: Store) -> None:
-        pools = [
-            len(split(store, store.task("waves"), study_seed=0, seed=seed).pool)
-            for seed in range(COMPARISON.seeds)
-        ]
-        check_sizes(dataclasses.replace(COMPARISON, sizes=(min(pools), None)), store)
-        with pytest.raises(ConfigError) as refused:
-            check_sizes(dataclasses.replace(COMPARISON, sizes=(20, min(pools) + 1)), store)
-        said = str(refused.value)
-        assert f"size {min(pools) + 1} is more than the {min(pools)} labelled records" in said
-        assert "Give smaller sizes, or 'all'" in said
+    @pytest.mark.parametrize("given", [{}, {"store": UP, "models": (Path("model"),)}])
+    def test_an_upstream_is_a_store_or_models(self, given: dict[str, Any]) -> None:
+        with pytest.raises(ConfigError, match="upstream 'up' needs a store or models, and not both"):
+            UpstreamPlan("up", **given)
+
+    @pytest.mark.parametrize("rate", [0.0, -1e-3, float("nan"), float("inf")])
+    def test_a_pretraining_rate_that_is_none(self, rate: float) -> None:
+        with pytest.raises(ConfigError, match="is not a learning rate"):
+            make_upstream(UP, learning_rate=rate)
+
+    def test_an_upstream_needs_a_seed(self) -> None:
+        with pytest.raises(ConfigError, match="upstream 'up' has 0 pre-training seeds"):
+            make_upstream(UP, seeds=0)
 
 
-@pytest.fixture(scope="module")
-def specs(store: Store) -> list[RunSpec]:
-    macro = macro_set(store, "waves", study_seed=0, seeds=range(3))
-    return comparison_specs(COMPARISON, store, macro, UPSTREAMS)
+class TestContrasts:
+    def test_every_arm_against_scratch_and_each_origin_for_the_pretrained(self) -> None:
+        plan = make_plan(
+            DOWN,
+            None,
+            arms=("scratch", "full", "frozen-random"),
+            upstreams=(make_upstream(UP, "a"), make_upstream(UP, "b")),
+            downstreams=(downstream("all"), downstream("one", None, upstreams=("b",))),
+        )
+        assert set(contrasts(plan)) == {
+            *(Contrast("all", NETWORK, up, "full", n) for up in ("a", "b") for n in (20, None)),
+            *(Contrast("all", NETWORK, None, "frozen-random", n) for n in (20, None)),
+            Contrast("one", NETWORK, "b", "full", None),
+            Contrast("one", NETWORK, None, "frozen-random", None),
+        }
+
+    def test_in_words(self) -> None:
+        assert str(Contrast("d", "lstm", "u", "full", None)) == "lstm, full from u on d with all labels"
+        assert str(Contrast("d", "gru", None, "frozen-random", 9)) == "gru, frozen-random on d with 9 labels"
 
 
 class TestPrimaryFamily:
-    def family(self, **changes: Any) -> tuple[tuple[str, str, int | None], ...]:
-        values: dict[str, Any] = {
-            "networks": (NETWORK,), "arms": ("scratch", "full", "linear-probe"), "task": "waves",
-            "sizes": (50, None, 100), "seeds": 2, "budget": BUDGET,
-        }  # fmt: skip
-        return primary_family(Comparison(**{**values, **changes}))
+    def family(self, *sizes: int | None, **changes: Any) -> tuple[Contrast, ...]:
+        values: dict[str, Any] = {"downstreams": (downstream("down", *(sizes or (50, None, 100))),)}
+        return primary_family(make_plan(DOWN, UP, **{**values, **changes}))
 
-    def test_full_against_scratch_at_each_size(self) -> None:
-        assert self.family() == tuple((NETWORK, "full", n) for n in (50, None, 100))
-        assert self.family(arms=("scratch", "linear-probe"), sizes=(20,)) == ((NETWORK, "linear-probe", 20),)
-        assert self.family(arms=("scratch",)) == ()
+    def test_full_against_scratch_smallest_size_first_then_the_largest(self) -> None:
+        expected = [Contrast("down", NETWORK, "up", "full", n) for n in (50, None, 100)]
+        assert list(self.family()) == expected
+        assert list(self.family(100, 50, None)) == expected
+        assert self.family(20) == (Contrast("down", NETWORK, "up", "full", 20),)
+
+    def test_without_full_the_first_arm_and_none_for_scratch_alone(self) -> None:
+        family = self.family(20, arms=("scratch", "linear-probe", "frozen-random"))
+        assert family == (Contrast("down", NETWORK, "up", "linear-probe", 20),)
+        family = self.family(20, arms=("scratch", "frozen-random"), upstreams=())
+        assert family == (Contrast("down", NETWORK, None, "frozen-random", 20),)
+        assert self.family(20, arms=("scratch",)) == ()
 
     def test_eight_at_most_and_the_ends_of_the_curve_first(self) -> None:
         networks = (NETWORK, "lstm", "gru")
-        family = self.family(networks=networks, sizes=(10, 20, 30, None))
-        assert len(family) == 8
-        assert family[:6] == tuple((network, "full", n) for n in (10, None) for network in networks)
+        family = self.family(10, 20, 30, None, networks=networks)
+        assert len(family) == MOST_PRIMARY == 8
+        assert list(family[:6]) == [
+            Contrast("down", network, "up", "full", n) for n in (10, None) for network in networks
+        ]
+        assert {contrast.n for contrast in family[6:]} == {20}
 
-    @pytest.mark.parametrize("margin", [0.0, -0.1, 1.0])
-    def test_a_margin_that_is_none_is_refused(self, margin: float) -> None:
-        with pytest.raises(ConfigError, match="is no margin"):
-            self.family(margin=margin)
+    def test_each_downstream_has_ends_of_its_own(self) -> None:
+        family = self.family(
+            downstreams=(downstream("a", 20, 40, 80), downstream("b", 100, None)), networks=(NETWORK,)
+        )
+        assert [(c.downstream, c.n) for c in family] == [
+            ("a", 20), ("b", 100), ("a", 80), ("b", None), ("a", 40),
+        ]  # fmt: skip
 
+    def test_what_the_plan_names_goes_before_the_rule(self) -> None:
+        named = (
+            Contrast("down", NETWORK, "up", "linear-probe", None),
+            Contrast("down", NETWORK, "up", "full", 50),
+        )
+        assert self.family(primary=named) == named
 
-class TestLists:
-    def test_every_run_is_there_once(self, specs: list[RunSpec]) -> None:
-        networks = [spec for spec in specs if spec.arm != "baseline"]
-        cells = {(spec.network, spec.arm, spec.n, spec.seed) for spec in networks}
-        assert len(cells) == len(networks) == 2 * 4 * 2 * 3
-        assert len({spec.id for spec in specs}) == len(specs)
-        assert {spec.macro_targets for spec in specs} == {("slow", "fast")}
+    @pytest.mark.parametrize(
+        "change", [{"downstream": "x"}, {"network": "gru"}, {"upstream": None}, {"arm": "scratch"}, {"n": 7}]
+    )
+    def test_what_the_study_does_not_run_cannot_be_named(self, change: dict[str, Any]) -> None:
+        real = Contrast("down", NETWORK, "up", "full", 50)
+        with pytest.raises(ConfigError) as refused:
+            self.family(primary=(real, dataclasses.replace(real, **change)))
+        said = str(refused.value)
+        assert f"'{dataclasses.replace(real, **change)}' is not among what the study runs" in said
+        assert "Name networks, arms, upstreams, downstreams and sizes of this plan" in said
 
-    def test_arms_differ_in_nothing_but_what_makes_them_arms(self, specs: list[RunSpec]) -> None:
-        own = ("arm", "upstream", "rates")
-        for network in COMPARISON.networks:
-            for n in COMPARISON.sizes:
-                for seed in range(COMPARISON.seeds):
-                    cell = [s for s in specs if (s.network, s.n, s.seed) == (network, n, seed)]
-                    assert [s.arm for s in cell] == list(COMPARISON.arms)
-                    rest = [{k: v for k, v in s.as_dict().items() if k not in own} for s in cell]
-                    assert all(one == rest[0] for one in rest)
-                    assert [s.upstream for s in cell] == [None, UPSTREAMS[network], UPSTREAMS[network], None]
-
-    def test_every_arm_that_trains_everything_gets_the_same_candidates(self, specs: list[RunSpec]) -> None:
-        tried = {arm: {spec.rates for spec in specs if spec.arm == arm} for arm in COMPARISON.arms}
-        assert tried["scratch"] == tried["full"] == {COMPARISON.rates}
-        assert tried["linear-probe"] == tried["frozen-random"] == {()}
-
-    def test_baselines_stand_beside_them(self, specs: list[RunSpec]) -> None:
-        plain = [spec for spec in specs if spec.arm == "baseline"]
-        assert {spec.network for spec in plain} == set(BASELINES)
-        assert len(plain) == len(BASELINES) * len(COMPARISON.sizes) * COMPARISON.seeds
-        assert all(spec.upstream is None and spec.rates == () for spec in plain)
-        assert {spec.seed for spec in plain} == set(range(COMPARISON.seeds))
-
-    def test_more_seeds_keep_the_runs_of_fewer(self, store: Store, specs: list[RunSpec]) -> None:
-        macro = macro_set(store, "waves", study_seed=0, seeds=range(3))
-        more = comparison_specs(dataclasses.replace(COMPARISON, seeds=5), store, macro, UPSTREAMS)
-        assert {spec.id for spec in specs} < {spec.id for spec in more}
+    def test_more_than_eight_cannot_be_named_nor_one_twice(self) -> None:
+        sizes = tuple(range(10, 100, 10))
+        named = tuple(Contrast("down", NETWORK, "up", "full", n) for n in sizes)
+        with pytest.raises(ConfigError, match=r"9 primary contrasts\. Name at most 8"):
+            self.family(*sizes, primary=named)
+        assert self.family(*sizes, primary=named[:8]) == named[:8]
+        with pytest.raises(ConfigError, match=r"primary names something twice: .* with 10 labels"):
+            self.family(*sizes, primary=(named[0], named[0]))

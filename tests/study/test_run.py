@@ -24,7 +24,7 @@ from ecgtransfer.errors import ConfigError, EcgTransferError, ModelError, StudyE
 from ecgtransfer.files import hash_file
 from ecgtransfer.networks import build, load_model
 from ecgtransfer.seeds import entropy
-from ecgtransfer.study import learn
+from ecgtransfer.study import learn, parts
 from ecgtransfer.study import run as runner
 from ecgtransfer.study.learn import choose_rate
 from ecgtransfer.study.ledger import PREDICTION_FIELDS, read_predictions
@@ -425,6 +425,191 @@ class TestSearch:
         self, losses: dict[float, float | None], chosen: float
     ) -> None:
         assert choose_rate(losses) == chosen
+
+
+class TestTuning:
+    """Runs that choose a rate for others, and those that take what was chosen."""
+
+    RATES = (1e-4, 1e-3, 1e-2)
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def tunings(store: Store, locations: Locations, folder: Path) -> dict[str, Path]:
+        """Return the folders of two tuning runs by their ids."""
+        found = {}
+        for seed in (10_000, 10_001):
+            spec = dataclasses.replace(make_spec(store, rates=TestTuning.RATES, seed=seed), tuning=True)
+            found[spec.id] = folder / f"tuning-{seed}"
+            run(spec, found[spec.id], locations, keep_model=False)
+        return found
+
+    def tuned(self, store: Store, tunings: dict[str, Path]) -> RunSpec:
+        return dataclasses.replace(make_spec(store, rates=self.RATES), tuned_by=tuple(tunings))
+
+    def rewritten(
+        self, tunings: dict[str, Path], to: Path, losses: list[tuple[float | None, ...]]
+    ) -> dict[str, Path]:
+        """Return copies of the tuning runs that found these losses."""
+        copies = {}
+        for (name, original), found in zip(tunings.items(), losses, strict=True):
+            copies[name] = to / original.name
+            shutil.copytree(original, copies[name])
+            content = json.loads((original / "result.json").read_text(encoding="utf-8"))
+            for item, loss in zip(content["result"]["search"], found, strict=True):
+                item["validation_loss"] = loss
+            (copies[name] / "result.json").write_text(json.dumps(content), encoding="utf-8")
+        return copies
+
+    def test_a_tuning_run_keeps_nothing_of_its_test_part(self, tunings: dict[str, Path]) -> None:
+        for folder in tunings.values():
+            assert set(contents(folder)) == {"result.json", "predictions.npz"}
+            assert "test" not in result_of(folder)
+            assert [item["rate"] for item in result_of(folder)["search"]] == list(self.RATES)
+            assert np.isfinite(read_predictions(folder, "validation").logits).all()
+            with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
+                assert {name.partition("_")[0] for name in arrays} == {"validation"}
+            with pytest.raises(StudyError, match="this run has no predictions for its test part"):
+                read_predictions(folder, "test")
+
+    def test_nor_does_it_read_the_signals_there(
+        self, store: Store, locations: Locations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read: set[int] = set()
+
+        def watching(store: Store, records: Any, labels: Any, *more: Any, **options: Any) -> Any:
+            read.update(np.asarray(records).tolist())
+            return real(store, records, labels, *more, **options)
+
+        real = parts.Feed
+        monkeypatch.setattr(parts, "Feed", watching)
+        spec = make_spec(store, seed=10_000)
+        division = split(store, store.task("waves"), study_seed=0, seed=10_000)
+        run(dataclasses.replace(spec, tuning=True), tmp_path / "tuning", locations)
+        assert len(read) == spec.n
+        assert not read & set(division.test.tolist())
+        run(spec, tmp_path / "evidence", locations)
+        assert set(division.test.tolist()) <= read
+
+    def test_what_it_chose_is_what_an_ordinary_run_would_have_chosen(
+        self, store: Store, locations: Locations, tunings: dict[str, Path], tmp_path: Path
+    ) -> None:
+        content = run(make_spec(store, rates=self.RATES, seed=10_000), tmp_path / "open", locations)
+        kept = result_of(next(iter(tunings.values())))
+        assert {name: content["result"][name] for name in kept} == kept
+
+    def test_a_tuned_run_trains_once_at_the_rate_with_the_lowest_mean(
+        self,
+        store: Store,
+        locations: Locations,
+        tunings: dict[str, Path],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        rates = []
+        real = learn.fit
+
+        def watching(network: Any, train: Any, validation: Any, settings: Any, **options: Any) -> Any:
+            rates.append(settings.learning_rate)
+            return real(network, train, validation, settings, **options)
+
+        # Each run by itself would choose one of the outer rates.
+        given = self.rewritten(tunings, tmp_path, [(0.1, 0.2, 0.9), (0.9, 0.3, 0.1)])
+        spec = self.tuned(store, tunings)
+        monkeypatch.setattr(learn, "fit", watching)
+        content = run(spec, tmp_path / "run", dataclasses.replace(locations, tunings=given))
+        assert rates == [1e-3]
+        result = content["result"]
+        assert result["learning_rate"] == 1e-3
+        assert [item["rate"] for item in result["search"]] == [1e-3]
+        assert [(item["rate"], item["runs"]) for item in result["tuning"]] == [(r, 2) for r in self.RATES]
+        assert [item["validation_loss"] for item in result["tuning"]] == pytest.approx([0.5, 0.25, 0.5])
+        # And it is the run that this rate alone makes, to the bit.
+        alone = run(make_spec(store, rates=(1e-3,)), tmp_path / "alone", locations)
+        assert result["test"] == alone["result"]["test"]
+        assert (
+            contents(tmp_path / "run")["predictions.npz"] == contents(tmp_path / "alone")["predictions.npz"]
+        )
+
+    @pytest.mark.parametrize(
+        ("losses", "chosen"),
+        [
+            # A rate at which one of them diverged is not chosen for its luck in the other.
+            ([(0.5, 0.01, 0.6), (0.5, None, 0.6)], 1e-4),
+            ([(0.5, 0.5, 0.5), (0.5, 0.5, 0.5)], 1e-3),
+            ([(None, None, None), (None, None, None)], 1e-4),
+        ],
+    )
+    def test_ties_and_trainings_that_diverged(
+        self,
+        store: Store,
+        locations: Locations,
+        tunings: dict[str, Path],
+        tmp_path: Path,
+        losses: Any,
+        chosen: float,
+    ) -> None:
+        given = self.rewritten(tunings, tmp_path, losses)
+        spec = self.tuned(store, tunings)
+        content = run(spec, tmp_path / "run", dataclasses.replace(locations, tunings=given))
+        assert content["result"]["learning_rate"] == chosen
+
+    def test_without_one_of_its_tuning_runs_it_is_refused(
+        self, store: Store, locations: Locations, tunings: dict[str, Path], tmp_path: Path
+    ) -> None:
+        spec = self.tuned(store, tunings)
+        first, second = tunings
+        with pytest.raises(StudyError, match=f"the tuning run {first} was not given"):
+            run(spec, tmp_path / "run", locations)
+        given = dataclasses.replace(locations, tunings={first: tunings[first]})
+        with pytest.raises(StudyError, match=f"the tuning run {second} was not given"):
+            run(spec, tmp_path / "run", given)
+        given = dataclasses.replace(locations, tunings={**tunings, second: tmp_path / "gone"})
+        with pytest.raises(StudyError, match="gone: a run without its result"):
+            run(spec, tmp_path / "run", given)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_what_is_no_tuning_run_or_another_one_chooses_nothing(
+        self, store: Store, locations: Locations, tunings: dict[str, Path], tmp_path: Path
+    ) -> None:
+        first, second = tunings
+        swapped = {first: tunings[second], second: tunings[first]}
+        with pytest.raises(StudyError, match="tuning-10001: the folder is not the tuning run"):
+            run(
+                self.tuned(store, tunings),
+                tmp_path / "run",
+                dataclasses.replace(locations, tunings=swapped),
+            )
+        # An ordinary run has opened its test part: it must not choose for others.
+        ordinary = make_spec(store, rates=self.RATES, seed=10_000)
+        run(ordinary, tmp_path / "ordinary", locations, keep_model=False)
+        spec = dataclasses.replace(make_spec(store, rates=self.RATES), tuned_by=(ordinary.id,))
+        given = dataclasses.replace(locations, tunings={ordinary.id: tmp_path / "ordinary"})
+        with pytest.raises(StudyError, match="ordinary: the folder is not the tuning run"):
+            run(spec, tmp_path / "run", given)
+        assert not (tmp_path / "run").exists()
+
+
+def test_the_budget_s_schedule_and_optimizer_are_those_of_the_training(
+    store: Store, locations: Locations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    real = learn.fit
+
+    def watching(network: Any, train: Any, validation: Any, settings: Any, **options: Any) -> Any:
+        seen.append(settings)
+        return real(network, train, validation, settings, **options)
+
+    monkeypatch.setattr(learn, "fit", watching)
+    plain = dataclasses.replace(BUDGET, schedule="constant", optimizer="adam", warmup_fraction=0.0)
+    for name, budget in (("usual", BUDGET), ("plain", plain)):
+        run(make_spec(store, budget=budget), tmp_path / name, locations)
+    assert [(s.schedule, s.optimizer) for s in seen] == [("cosine", "adamw"), ("constant", "adam")]
+    rates = [
+        [float(row["learning_rate"]) for row in csv.DictReader((tmp_path / name / "history.csv").open())]
+        for name in ("usual", "plain")
+    ]
+    assert rates[1] == [3e-3, 3e-3]
+    assert rates[0][-1] < 3e-3
 
 
 @pytest.mark.parametrize("name", ["age-sex", "rr"])

@@ -37,7 +37,8 @@ def stop_at(update):
 
 
 def outcome(network, result, validation):
-    measured = {"seconds": 0.0, "records_per_second": 0.0}
+    kept = None if result.held_out_logits is None else result.held_out_logits.tobytes()
+    measured = {"seconds": 0.0, "records_per_second": 0.0, "held_out_logits": kept}
     tensors = {name: tensor.numpy().tobytes() for name, tensor in network.state_dict().items()}
     return tensors, dataclasses.replace(result, **measured), predict_logits(network, validation).tobytes()
 
@@ -67,6 +68,32 @@ def test_interrupted_anywhere_and_started_again_gives_the_same_bits(
     result = fit(again, train, validation, settings, selection=selection, checkpoint=path)
     assert outcome(again, result, validation) == expected, "a finished training is taken up at its end"
     assert sorted(tmp_path.iterdir()) == [path]
+
+
+def test_the_published_way_survives_an_interruption_with_its_logits(make_network, store, tmp_path):
+    train, test = feeds(store)
+    settings = dataclasses.replace(
+        SETTINGS, updates=15, validate_every=3, whole_epochs=True, precision="float64", optimizer="adam"
+    )
+    options = {"selection": "test-optimistic", "keep_logits": True}
+    straight = make_network()
+    fitted = fit(straight, train, test, settings, **options)
+    assert fitted.held_out_logits.shape == (5, 10, 2)
+    expected = outcome(straight, fitted, test)
+    path = tmp_path / "checkpoint.safetensors"
+    for update in (2, 3, 7, 12):
+        with pytest.raises(InterruptionError):
+            fit(
+                make_network(), train, test, settings,
+                checkpoint=path, checkpoint_every=0, progress=stop_at(update), **options,
+            )  # fmt: skip
+    with pytest.raises(StudyError, match="logits kept"):
+        fit(make_network(), train, test, settings, selection="test-optimistic", checkpoint=path)
+    with pytest.raises(StudyError, match="selection: test-optimistic there, validation-loss here"):
+        fit(make_network(), train, test, settings, keep_logits=True, checkpoint=path)
+    network = make_network()
+    result = fit(network, train, test, settings, checkpoint=path, checkpoint_every=0, **options)
+    assert outcome(network, result, test) == expected
 
 
 def test_hooks_and_frozen_parts_survive_an_interruption(make_network, store, tmp_path):
@@ -130,7 +157,7 @@ def test_a_checkpoint_of_another_training_is_refused(make_network, store, tmp_pa
         fit(make_network(), train, validation, other, checkpoint=path)
     with pytest.raises(StudyError, match="weights at the start"):
         fit(make_network(encoder_seed=5), train, validation, SETTINGS, checkpoint=path)
-    with pytest.raises(StudyError, match="validation records"):
+    with pytest.raises(StudyError, match="held-out records"):
         fit(make_network(), train, train, SETTINGS, checkpoint=path)
     torch.set_num_threads(2)
     with pytest.raises(StudyError, match="threads: 1 there, 2 here"):

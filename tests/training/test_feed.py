@@ -58,6 +58,22 @@ def test_epochs_visit_each_record_once_and_nothing_is_dropped(n, batch, epochs, 
         assert sorted(epoch) == list(range(n))
 
 
+@given(n=st.integers(2, 40), batch=st.integers(2, 64), epochs=st.integers(1, 4), seed=st.integers(0, 99))
+def test_whole_epochs_keep_apart(n, batch, epochs, seed):
+    order = Order(n, batch, study_seed=0, seed=seed, whole_epochs=True)
+    joined = Order(n, batch, study_seed=0, seed=seed)
+    per_epoch = -(-n // order.batch_size)
+    for epoch in range(epochs):
+        batches = [order.at(epoch * per_epoch + update)[0] for update in range(per_epoch)]
+        assert [len(each) for each in batches[:-1]] == [order.batch_size] * (per_epoch - 1)
+        assert 1 <= len(batches[-1]) <= order.batch_size
+        assert sorted(np.concatenate(batches)) == list(range(n))
+        assert order.visits((epoch + 1) * per_epoch) == (epoch + 1) * n
+    # The same order of records, cut elsewhere.
+    np.testing.assert_array_equal(order.at(0)[0], joined.at(0)[0])
+    assert joined.visits(3) == 3 * joined.batch_size
+
+
 def test_order_depends_on_seeds_and_update_alone():
     def batches(seed, updates, study_seed=0):
         order = Order(17, 5, study_seed=study_seed, seed=seed)

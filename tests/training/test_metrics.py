@@ -2,12 +2,12 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, roc_auc_score
 
 from ecgtransfer.errors import ConfigError, ModelError
-from ecgtransfer.training import evaluate, specificity_thresholds, thresholds
+from ecgtransfer.training import evaluate, mean_f1, specificity_thresholds, thresholds, weighted_f1
 
 NAN = float("nan")
 
@@ -43,6 +43,29 @@ def test_agrees_with_scikit_learn(some):
             np.mean([r[metric] for r in found["targets"].values()])
         )
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=st.integers(0, 2**32 - 1), records=st.integers(1, 30), targets=st.integers(2, 5))
+def test_averaged_f1_agree_with_scikit_learn(seed, records, targets):
+    random = np.random.default_rng(seed)
+    labels = (random.random((records, targets)) < random.random(targets)).astype(float)
+    logits = random.normal(size=(records, targets))
+    options = {"y_true": labels, "y_pred": logits >= 0, "zero_division": 0}
+    assert weighted_f1(labels, logits) == pytest.approx(f1_score(average="weighted", **options))
+    assert mean_f1(labels, logits) == pytest.approx(f1_score(average="macro", **options))
+
+
+def test_averaged_f1_leave_out_what_is_unknown(some):
+    labels, logits = some
+    gaps = np.where(np.random.default_rng(0).random(labels.shape) < 0.3, NAN, labels)
+    by_hand = []
+    for y, z in zip(gaps.T, logits.T, strict=True):
+        known = ~np.isnan(y)
+        by_hand.append((f1_score(y[known], z[known] >= 0), y[known].sum()))
+    f1, positives = np.transpose(by_hand)
+    assert weighted_f1(gaps, logits) == pytest.approx((f1 * positives).sum() / positives.sum())
+    assert mean_f1(gaps, logits) == pytest.approx(f1.mean())
 
 
 def test_closed_forms():

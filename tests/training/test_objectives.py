@@ -17,6 +17,17 @@ def test_equals_the_hand_computation():
     assert known_bce(labels.numpy(), logits.numpy()) == pytest.approx(by_hand, rel=1e-6)
 
 
+def test_float64_logits_give_a_float64_loss():
+    logits = torch.tensor([[0.1, 2.0], [-1.0, 5.0]], dtype=torch.float64)
+    labels = torch.tensor([[1.0, 0.0], [1.0, NAN]])
+    loss = masked_bce(logits, labels)
+    assert loss.dtype == torch.float64
+    expected = (math.log1p(math.exp(-0.1)) + math.log1p(math.exp(2)) + math.log1p(math.exp(1))) / 3
+    assert loss.item() == pytest.approx(expected, rel=1e-14)
+    assert masked_bce(logits.float(), labels).dtype == torch.float32
+    assert masked_bce(logits.bfloat16(), labels).dtype == torch.float32
+
+
 def test_unknown_labels_change_nothing():
     random = np.random.default_rng(0)
     logits = torch.tensor(random.normal(size=(6, 3)), dtype=torch.float32, requires_grad=True)

@@ -1,7 +1,9 @@
 import pytest
+import torch
 
 from ecgtransfer.errors import ConfigError
 from ecgtransfer.training import fast_bfloat16, precision_for
+from ecgtransfer.training.precision import working_dtype
 
 
 @pytest.mark.parametrize("fast", [True, False])
@@ -12,6 +14,11 @@ def test_bfloat16_only_where_it_suits_and_is_fast(fast, monkeypatch):
     assert [precision_for(kind) for kind in ("float32", "recurrent")] == ["float32", "float32"]
     with pytest.raises(ConfigError, match="Did you mean recurrent"):
         precision_for("recurent")
+
+
+def test_only_float64_changes_what_weights_are():
+    assert working_dtype("float64") == torch.float64
+    assert working_dtype("float32") == working_dtype("bfloat16") == torch.float32
 
 
 def test_other_devices_have_none():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from ecgtransfer.cli.advise import advise
 from ecgtransfer.cli.audit import audit
 from ecgtransfer.cli.compare import compare
 from ecgtransfer.cli.datasets import datasets
@@ -13,7 +14,9 @@ from ecgtransfer.cli.finetune import finetune
 from ecgtransfer.cli.networks import networks
 from ecgtransfer.cli.prepare import prepare
 from ecgtransfer.cli.pretrain import pretrain
+from ecgtransfer.cli.report import report
 from ecgtransfer.cli.simulate import simulate
+from ecgtransfer.cli.study import study
 from ecgtransfer.cli.train import train
 
 
@@ -25,11 +28,14 @@ def register(app: typer.Typer) -> None:
         datasets,
         prepare,
         audit,
+        advise,
         networks,
         pretrain,
         train,
         finetune,
         evaluate,
         compare,
+        report,
     ):
         app.command(command.__name__)(command)
+    app.add_typer(study)

@@ -39,11 +39,21 @@ def compare(
     ] = "0.0003,0.001,0.003",
     updates: options.Updates = 400,
     batch_size: options.BatchSize = 32,
+    tuning_seeds: Annotated[
+        int,
+        typer.Option(
+            "--tuning-seeds",
+            help="Seeds, never evidence, that choose each cell's rate; 0: every run tries all within its n labels.",
+        ),
+    ] = 3,
     pretrain_updates: Annotated[
         int, typer.Option("--pretrain-updates", help="Budget of the pre-training.")
     ] = 3000,
     pretrain_batch_size: Annotated[int, typer.Option("--pretrain-batch-size")] = 64,
     pretrain_rate: Annotated[float, typer.Option("--pretrain-rate")] = 1e-3,
+    pretrain_seeds: Annotated[
+        int, typer.Option("--pretrain-seeds", min=1, help="Pre-trainings of the first network.")
+    ] = 3,
     margin: Annotated[
         float, typer.Option("--margin", help="Differences in macro AUROC within ± this make no difference.")
     ] = 0.01,
@@ -59,10 +69,9 @@ def compare(
     Started again with the same folder and settings it goes on where it stopped.
     """
     from ecgtransfer.cli import settings
-    from ecgtransfer.comparison import Pretraining
-    from ecgtransfer.comparison import compare as run_comparison
+    from ecgtransfer.conduct import conduct
     from ecgtransfer.datasets.store import Store
-    from ecgtransfer.study.plan import Comparison
+    from ecgtransfer.study.plan import DownstreamPlan, StudyPlan, UpstreamPlan
 
     asked = settings.check(
         settings.ComparisonSettings,
@@ -79,52 +88,44 @@ def compare(
         updates=pretrain_updates,
         batch_size=pretrain_batch_size,
     )
-    downstream = Store.open(store, verify=False)
-    models = [path for path in upstream if options.is_model(path)]
+    models = tuple(path for path in upstream if options.is_model(path))
     stores = [path for path in upstream if path not in models]
-    if len(stores) > 1:
+    if len(stores) > 1 or (stores and models):
         raise ConfigError(
-            f"{len(stores)} upstream stores", where="--from", remedy="Give one store; compare them one by one"
+            "several upstreams",
+            where="--from",
+            remedy="Give one store, or model folders; `study` compares several upstreams",
         )
-    pretraining = None
+    mine = Store.open(store, verify=False)
+    downstream = DownstreamPlan(mine.info.name, store, options.choose_task(mine, task), asked.sizes)
     if stores:
         opened = Store.open(stores[0], verify=False)
-        pretraining = Pretraining(
+        origin = UpstreamPlan(
+            opened.info.name,
             store=stores[0],
             task=options.choose_task(opened, upstream_task, "--upstream-task"),
-            budget=upstream_budget.budget(flip=opened.info.polarity_uncertain, upstream=True),
+            budget=upstream_budget.budget(upstream=True),
             learning_rate=pretrain_rate,
+            seeds=pretrain_seeds,
         )
-    findings = run_comparison(
-        Comparison(
+    else:
+        origin = UpstreamPlan(options.name_of(models), models=models)
+    findings = conduct(
+        StudyPlan(
+            name=mine.info.name,
             networks=asked.networks,
             arms=asked.arms,
-            task=options.choose_task(downstream, task),
-            sizes=asked.sizes,
+            upstreams=(origin,),
+            downstreams=(downstream,),
             seeds=asked.seeds,
             rates=asked.rates,
-            budget=budget.budget(flip=downstream.info.polarity_uncertain),
+            tuning_seeds=tuning_seeds,
+            budget=budget.budget(),
             study_seed=study_seed,
             margin=margin,
         ),
-        store,
         out,
-        models=models,
-        pretraining=pretraining,
         workers=options.threads_or_all(workers),
         quiet=quiet,
     )
-    if json:
-        options.print_json(findings)
-    else:
-        from rich.console import Console
-
-        from ecgtransfer.report.tables import comparison_table
-
-        console = Console()
-        for table in comparison_table(findings):
-            console.print(table)
-        console.print(findings["sentence"], highlight=False)
-        for told in dict.fromkeys(upstream["left_out"] for upstream in findings["upstreams"]):
-            console.print(told, highlight=False)
-        console.print(f"Report: {out / 'report.html'}", highlight=False, soft_wrap=True)
+    options.print_findings(findings, out, json=json)

@@ -14,16 +14,27 @@ from ecgtransfer import __version__
 from ecgtransfer.cli import commands
 from ecgtransfer.errors import EcgTransferError
 
-# Disk full, no permission, not a folder: the user's to mend, and Python's words name the path.
+_FULL = (
+    "Free some space, or choose another disk; what was finished is kept, and the same command goes on from it"
+)
+_CLOSED = "Check that it is yours to write to, or choose another place"
+_LOST = "Check the disk or the network drive; what was finished is kept, and the same command goes on from it"
+_OTHER = "Check the path"
+
+# What of the system's complaints is the user's to mend, and how; Python's words name the path.
 _MENDABLE = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.ENAMETOOLONG,
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: _FULL,
+    errno.EACCES: _CLOSED,
+    errno.EPERM: _CLOSED,
+    errno.EROFS: _CLOSED,
+    errno.EIO: _LOST,
+    errno.ESTALE: _LOST,
+    errno.ENOTDIR: _OTHER,
+    errno.EISDIR: _OTHER,
+    errno.ENAMETOOLONG: _OTHER,
+    errno.EMFILE: "Allow more open files (`ulimit -n`), or give fewer --workers",
 }
 
 app = typer.Typer(
@@ -79,7 +90,7 @@ def main() -> None:
         if error.errno not in _MENDABLE:
             raise
         where = f" ({error.filename})" if error.filename else ""
-        _say(f"{error.strerror or error}{where}. Check that it is there, writable, and has space left")
+        _say(f"{error.strerror or error}{where}. {_MENDABLE[error.errno]}")
     except Exception as error:
         # What the parser says of a wrong option: it knows how to show itself and its exit code.
         show = getattr(error, "show", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,16 +61,7 @@ def labels(text: str) -> int | None:
 
 def choose_task(store: Store, task: str | None, option: str = "--task") -> str:
     """Return the task that was asked for, or the only one the store has."""
-    if task is not None:
-        return store.task(task).name
-    known = list(store.info.tasks)
-    if len(known) == 1:
-        return known[0]
-    raise ConfigError(
-        f"the store has {len(known)} tasks",
-        where=store.path,
-        remedy=f"Choose one with {option}: {', '.join(known)}",
-    )
+    return store.task_name(task, remedy=f"Choose one with {option}")
 
 
 def threads_or_all(threads: int) -> int:
@@ -99,6 +90,51 @@ def one_of(name: str, known: Iterable[str], what: str) -> str:
     if name not in known:
         raise ConfigError(f"unknown {what} '{name}'", remedy=nearest(name, known))
     return name
+
+
+def name_of(models: Sequence[Path]) -> str:
+    """Return what model folders are called together: the dataset that they were pre-trained on."""
+    from ecgtransfer.networks import read_card
+
+    return " and ".join(dict.fromkeys(str(read_card(folder)["data"][0]["name"]) for folder in models))
+
+
+def print_findings(findings: dict[str, Any], out: Path, *, json: bool) -> None:
+    """Print what a study found: tables, the answer, and where the page is."""
+    if json:
+        print_json(findings)
+        return
+    from rich.console import Console
+
+    from ecgtransfer.report.tables import comparison_table
+
+    console = Console()
+    for table in comparison_table(findings):
+        console.print(table)
+    console.print(findings["sentence"], highlight=False)
+    for told in dict.fromkeys(upstream["left_out"] for upstream in findings["upstreams"]):
+        console.print(told, highlight=False)
+    console.print(f"Report: {out / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def print_advice(advice: dict[str, Any], out: Path, *, json: bool) -> None:
+    """Print what `advise` says: the data, the answer, the model."""
+    if json:
+        print_json(advice)
+        return
+    from rich.console import Console
+
+    console = Console()
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    for line in advice["audit"]:
+        say(f"- {line}")
+    say("")
+    for line in (*advice["answer"], advice["recommendation"]["text"]):
+        say(line)
+    say(f"Model: {out / advice['model']}\nReport: {out / 'report.html'}\nData: {out / 'audit.html'}")
 
 
 def print_json(value: Any) -> None:

@@ -34,8 +34,8 @@ def run_single(
     from ecgtransfer.cli import settings
     from ecgtransfer.datasets.store import Store
     from ecgtransfer.networks import read_card
-    from ecgtransfer.study.plan import single_spec
     from ecgtransfer.study.run import Locations, run
+    from ecgtransfer.study.single import single_spec
 
     checked = settings.check(settings.BudgetSettings, updates=updates, batch_size=batch_size)
     store = Store.open(path)

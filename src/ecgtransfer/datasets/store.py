@@ -239,6 +239,23 @@ class Store:
             )
         return Task.from_list(name, self.info.tasks[name])
 
+    def task_name(self, name: str | None, *, remedy: str = "Choose one") -> str:
+        """Return the task that was asked for, or the only one the store has.
+
+        Raises
+        ------
+        ConfigError
+            The store has no such task, or several and none was asked for; then ``remedy`` says what to do.
+        """
+        if name is not None:
+            return self.task(name).name
+        known = list(self.info.tasks)
+        if len(known) == 1:
+            return known[0]
+        raise ConfigError(
+            f"the store has {len(known)} tasks", where=self.path, remedy=f"{remedy}: {', '.join(known)}"
+        )
+
     def labels(self, task: Task) -> NDArray[np.float32]:
         """Return float32 labels [records, targets]: 1 present, 0 absent, NaN unknown."""
         return task.labels(self.statements)

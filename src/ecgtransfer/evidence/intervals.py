@@ -6,173 +6,72 @@ seed's fold (positives are compared with negatives of the same fold only), avera
 **What varies.** Patients and seeds are crossed: the same patients are scored by every seed, so seeds are not
 independent replicates, and resampling either alone is too narrow. Each patient gets one random weight per
 resample, shared by both arms, all targets, seeds and folds (exponential weights, the Bayesian bootstrap, so
-that no resample loses a rare class). This gives the covariance C [seeds, seeds] of the per-seed differences
-due to patients. Crossing that with resampled seeds (the pigeonhole bootstrap) has a closed form once seeds
-enter only through their mean; it is used here because the resampled version covers about 84 % at 5 seeds:
-its seed variance is too small by (S-1)/S and its tails are normal. With
+that no resample loses a rare class). This gives the covariance C [runs, runs] of the runs' differences due to
+patients: its mean V, and c, the mean over pairs of runs that differ in seed and pre-training. Crossing that
+with resampled seeds (the pigeonhole bootstrap) has a closed form once seeds enter only through their mean; it
+is used here because the resampled version covers about 84 % at 5 seeds: its seed variance is too small by
+(S-1)/S and its tails are normal. How a width is made of the parts stands at the top of `spread`.
 
-- c, the mean of C off the diagonal: what patients common to the seeds contribute, whatever their number,
-- s²/S, the variance of the mean over S seeds: training noise and patients that the seeds do not share,
-- V, the mean of all of C: the patients' variance for these seeds,
-
-the half-width h of the interval is ::
-
-    h² = max(t(v)² V,  t(v)² c + t(S-1)² s²/S)
-
-that is, each part gets the Student quantile of its own degrees of freedom and the parts add in squares (the
-method of variance estimates recovery, which errs to the wide side); the first term keeps a lucky agreement
-of few seeds from hiding the patients. v follows from the rarer class: with m_k distinct patients in the
-rarer class of target k, 1/v is the mean of 1/(m_k - 1) weighted by 1/m_k. In each fold the deviations of a
-target are scaled by sqrt((m + 1)/(m - 1)), m the patients in the fold's rarer class, because exponential
-weights over m units have that much less variance than a new sample.
+**Few patients.** In each run the deviations of a target are scaled by sqrt((m + 1)/(m - 1)), m the patients
+in the rarer class of its test part, because exponential weights over m units have that much less variance
+than a new sample. Two runs whose folds share only some patients have too small a covariance as well: the
+weights are relative to each fold's own sum. For m and m' patients of the rarer class, o of them in both,
+E C = c (1 - 1/m - 1/m' + o/(m m')) where it should be c, and C is divided by that. The patients' degrees of
+freedom v follow from the rarer class over all folds: with m_k distinct patients of target k, 1/v is the mean
+of 1/(m_k - 1) weighted by 1/m_k.
 
 **What it is conditional on.** This pool of training recordings, these settings and, unless runs with several
-pre-training seeds are given, this one pre-trained network. Several pre-training seeds add t(U-1)² s_u²/U,
-s_u² the variance of the means per pre-training seed (their interaction is then counted twice, to the wide
-side).
+pre-training seeds are given, this one pre-trained network. Where every seed ran from every pre-training their
+variances are those of a crossed design, the interaction counted once; where runs are missing it is counted
+twice, to the wide side.
 
 References
 ----------
 Owen (2007), The pigeonhole bootstrap, Annals of Applied Statistics 1(2); Rubin (1981), The Bayesian
-bootstrap, Annals of Statistics 9(1); Zou and Donner (2008), Construction of confidence limits about effect
-measures, Statistics in Medicine 27(10); Bouthillier et al. (2021), Accounting for variance in machine
-learning benchmarks, MLSys; Obuchowski (1997), Nonparametric analysis of clustered ROC data, Biometrics 53(2).
+bootstrap, Annals of Statistics 9(1); Bouthillier et al. (2021), Accounting for variance in machine learning
+benchmarks, MLSys; Obuchowski (1997), Nonparametric analysis of clustered ROC data, Biometrics 53(2); Searle,
+Casella and McCulloch (1992), Variance components, chapter 4.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgtransfer.errors import DataError
-from ecgtransfer.evidence.auroc import RankedScores, blocks, weighted_auroc
+from ecgtransfer.evidence.auroc import patient_weights, weighted_auroc
+from ecgtransfer.evidence.runs import (
+    PairedRun,
+    RankedRun,
+    SingleRun,
+    Support,
+    check_predictions,
+    patients_of,
+    run_values,
+    support_of,
+    unmeasured,
+)
+from ecgtransfer.evidence.spread import Spread
 
-__all__ = ["MINIMUM_POSITIVES", "Interval", "PairedRun", "SingleRun", "paired_difference"]
-__all__ += ["weighted_auroc"]
+__all__ = ["MINIMUM_POSITIVES", "Interval", "PairedRun", "SingleRun", "Spread", "arm_auroc"]
+__all__ += ["paired_difference", "run_covariance", "spread_of", "weighted_auroc"]
 
 # Below this many test patients in the rarer class of a target no interval is given.
 MINIMUM_POSITIVES = 10
+# Where runs share hardly a patient, correcting their covariance further would blow up its noise.
+_LEAST_KEPT = 0.25
 
 
-@dataclass(frozen=True, eq=False)
-class SingleRun:
-    """The test predictions of one arm at one seed.
-
-    Parameters
-    ----------
-    seed : int
-        The seed of the run; it fixes fold, subset, initial weights and order.
-    pretraining_seed : int or None
-        The seed of the pre-trained network it started from.
-    patient : array [records]
-        Patient ids, comparable between runs.
-    labels : array [records, targets]
-        1 present, 0 absent, NaN unknown; the macro targets only, in one order in all runs.
-    scores : array [records, targets]
-        Logits or any monotone score.
-    """
-
-    seed: int
-    pretraining_seed: int | None
-    patient: NDArray[Any]
-    labels: NDArray[np.floating[Any]]
-    scores: NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True, eq=False)
-class PairedRun:
-    """The test predictions of two arms at one seed, for the same records.
-
-    Parameters
-    ----------
-    seed, pretraining_seed, patient, labels
-        As in :class:`SingleRun`.
-    scores_a, scores_b : array [records, targets]
-        Logits or any monotone score of the arm and of the one it is compared with.
-    """
-
-    seed: int
-    pretraining_seed: int | None
-    patient: NDArray[Any]
-    labels: NDArray[np.floating[Any]]
-    scores_a: NDArray[np.floating[Any]]
-    scores_b: NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True)
-class Spread:
-    """What an interval's width is made of, so that it can be had at any level and number of seeds.
-
-    Attributes
-    ----------
-    patients : float
-        V, the variance of the estimate due to the choice of test patients, for these seeds.
-    shared : float
-        c, the part of it that is common to the seeds and that no number of seeds lowers.
-    own : float
-        The patients' variance of one seed beyond what is shared.
-    between : float
-        s², the variance of one seed's value, training noise and patients' own part together; 0 with one seed.
-    n_seeds : int
-    freedom : float
-        Degrees of freedom of the patients' variances.
-    between_pretrainings : float
-        Variance of the means per pre-training seed; 0 with fewer than two.
-    n_pretrainings : int
-    """
-
-    patients: float
-    shared: float
-    own: float
-    between: float
-    n_seeds: int
-    freedom: float
-    between_pretrainings: float = 0.0
-    n_pretrainings: int = 0
-
-    def half_width(self, level: float, *, n_seeds: int | None = None, patients_times: float = 1.0) -> float:
-        """Return the half-width at a level, as the top of this file says.
-
-        Parameters
-        ----------
-        level : float
-        n_seeds : int, optional
-            What it would be expected to be with so many seeds.
-        patients_times : float
-            What it would be expected to be with so many times the test patients.
-        """
-        # scipy is slow to import and not among the core dependencies.
-        from scipy.special import stdtrit
-
-        seeds, tail = self.n_seeds if n_seeds is None else n_seeds, (1.0 + level) / 2.0
-        freedom = self.freedom * patients_times
-        patient = float(stdtrit(freedom, tail)) ** 2 / patients_times
-        changed = seeds != self.n_seeds
-        square = patient * (self.shared + self.own / seeds if changed else self.patients)
-        if self.n_seeds > 1 and seeds > 1:
-            noise = self.between
-            if patients_times != 1:
-                noise = max(0.0, self.between - self.own) + self.own / patients_times
-            spread = float(stdtrit(seeds - 1, tail)) ** 2 * noise / seeds
-            square = max(square, patient * self.shared + spread)
-        if self.n_pretrainings > 1:
-            tail_quantile = float(stdtrit(self.n_pretrainings - 1, tail))
-            square += tail_quantile**2 * self.between_pretrainings / self.n_pretrainings
-        return float(square**0.5)
+class Seeded(Protocol):
+    """What a run has to tell of itself here."""
 
     @property
-    def standard_error(self) -> float:
-        """Standard deviation of the estimate: patients common to the seeds, seeds, pre-trainings."""
-        if self.n_seeds == 1:
-            return float(self.patients**0.5)
-        square = max(self.patients, self.shared + self.between / self.n_seeds)
-        if self.n_pretrainings > 1:
-            square += self.between_pretrainings / self.n_pretrainings
-        return float(square**0.5)
+    def seed(self) -> int: ...
+    @property
+    def pretraining_seed(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -256,6 +155,98 @@ def paired_difference(
     return _interval(singles, arms, (1.0, -1.0), resamples, level, seed, bounds=(-1.0, 1.0))
 
 
+def arm_auroc(
+    runs: Sequence[SingleRun], *, resamples: int = 2000, level: float = 0.95, seed: int
+) -> Interval:
+    """Return the mean macro AUROC of one arm with its interval; all else as :func:`paired_difference`."""
+    return _interval(runs, [[run.scores] for run in runs], (1.0,), resamples, level, seed, bounds=(0.0, 1.0))
+
+
+def run_covariance(resampled: NDArray[np.float64], support: Support) -> NDArray[np.float64]:
+    """Return the covariance of the runs' values due to the choice of patients.
+
+    Where the folds of two runs share some patients only, it is corrected as the top of this file says.
+
+    Parameters
+    ----------
+    resampled : array [runs, resamples]
+        Each run's values under the same weightings of the patients.
+    support : Support
+
+    Returns
+    -------
+    array [runs, runs]
+    """
+    cover = np.atleast_2d(np.cov(resampled))
+    share, kept = np.zeros_like(cover), np.zeros_like(cover)
+    for members in support.members.astype(np.float32):
+        common = (members @ members.T).astype(np.float64)
+        m = np.maximum(np.diag(common), 2.0)
+        pairs = np.outer(m, m)
+        expected = 1.0 - 1.0 / m[:, None] - 1.0 / m[None, :] + common / pairs
+        scale = np.sqrt(pairs / np.outer(m - 1.0, m - 1.0))
+        # A target's part in the covariance is proportional to the patients in common over those of each fold.
+        share += common / pairs
+        kept += common / pairs * np.maximum(expected * scale, _LEAST_KEPT)
+    correction = np.divide(kept, share, out=np.ones_like(kept), where=share > 0)
+    np.fill_diagonal(correction, 1.0)
+    return np.asarray(cover / correction)
+
+
+def spread_of(
+    runs: Sequence[Seeded], point: NDArray[np.float64], cover: NDArray[np.float64], freedom: float
+) -> Spread:
+    """Return what the width of the interval for the mean over seeds is made of.
+
+    Parameters
+    ----------
+    runs : sequence
+        Anything with ``seed`` and ``pretraining_seed``.
+    point : array [runs]
+        The statistic of each run.
+    cover : array [runs, runs]
+        The runs' covariance due to the choice of patients.
+    freedom : float
+        Degrees of freedom of that covariance.
+    """
+    seeds = sorted({run.seed for run in runs})
+    pretrainings = sorted({run.pretraining_seed for run in runs if run.pretraining_seed is not None})
+    n, u = len(seeds), len(pretrainings)
+    by_seed = _averages([run.seed for run in runs], seeds)
+    means, of_seeds = by_seed @ point, by_seed @ cover @ by_seed.T
+    # Estimated covariances may be negative, what patients have in common cannot be.
+    shared = max(0.0, _off_diagonal(of_seeds))
+    own = max(0.0, float(np.trace(of_seeds)) / n - shared) if n > 1 else 0.0
+    patients = shared + own / n
+    between = float(means.var(ddof=1)) if n > 1 else 0.0
+    # With one pre-training per seed the spread of the seeds holds that of the pre-trainings.
+    if u < 2 or (u == n and len(runs) == n):
+        return Spread(patients, shared, own, between, n, freedom)
+    by_pretraining = _averages([run.pretraining_seed for run in runs], pretrainings)
+    trained = by_pretraining @ point
+    interaction = 0.0
+    if len(runs) == n * u:
+        apart = np.array([[a.pretraining_seed != b.pretraining_seed for b in runs] for a in runs])
+        if n > 1:
+            apart &= np.array([[a.seed != b.seed for b in runs] for a in runs])
+            rest = point - by_seed.T @ means * u - by_pretraining.T @ trained * n + point.mean()
+            interaction = float((rest**2).sum()) / ((n - 1) * (u - 1))
+        shared = max(0.0, float(cover[apart].mean()))
+    between_trained = float(trained.var(ddof=1))
+    return Spread(patients, shared, own, between, n, freedom, between_trained, u, interaction)
+
+
+def _averages(names: Sequence[int | None], order: Sequence[int]) -> NDArray[np.float64]:
+    """Return the matrix [names in order, runs] that averages the runs of each name."""
+    matrix = np.array([[name == each for name in names] for each in order], np.float64)
+    return np.asarray(matrix / matrix.sum(axis=1, keepdims=True))
+
+
+def _off_diagonal(matrix: NDArray[np.float64]) -> float:
+    n = len(matrix)
+    return float(matrix.sum() - np.trace(matrix)) / (n * (n - 1)) if n > 1 else float(matrix[0, 0])
+
+
 def _interval(
     runs: Sequence[SingleRun],
     arms: Sequence[Sequence[NDArray[np.floating[Any]]]],
@@ -265,52 +256,73 @@ def _interval(
     seed: int,
     bounds: tuple[float, float],
 ) -> Interval:
-    _check(runs, arms, resamples, level)
-    ids, units = _patients(runs)
-    rarer, positives, negatives = _support(runs, units)
-    weights = blocks(np.random.default_rng(seed).exponential(size=(len(ids), resamples)))
-    values = [
-        _run_values(run, arm, signs, rows, weights) for run, arm, rows in zip(runs, arms, units, strict=True)
-    ]
-    point = np.array([value for value, _, _ in values])
-    notes = _unmeasured(runs, [lost for _, _, lost in values])
-
+    check_predictions(runs, arms, resamples, level)
+    ids, units = patients_of(runs)
+    support = support_of(runs, units)
+    ranked = [RankedRun(run, arm, signs, rows) for run, arm, rows in zip(runs, arms, units, strict=True)]
+    point = np.array([run.value for run in ranked])
+    notes = unmeasured(runs, [run.lost for run in ranked])
     seeds = tuple(sorted({run.seed for run in runs}))
-    pretrainings = sorted({run.pretraining_seed for run in runs if run.pretraining_seed is not None})
+    pretrainings = {run.pretraining_seed for run in runs if run.pretraining_seed is not None}
     low = high = patient_sd = seed_sd = difference = spread = None
     per_seed: tuple[float, ...] = ()
     if np.isfinite(point).all():
-        by_seed = np.array([[run.seed == s for run in runs] for s in seeds], np.float64)
-        by_seed /= by_seed.sum(axis=1, keepdims=True)
-        means = by_seed @ point
+        means = _averages([run.seed for run in runs], seeds) @ point
         per_seed, difference = tuple(means.tolist()), float(means.mean())
-        if min(positives, negatives) < MINIMUM_POSITIVES:
+        scarce = min(support.positives, support.negatives)
+        if scarce < MINIMUM_POSITIVES:
             notes.append(
-                f"no interval: of the test patients only {min(positives, negatives)} are "
-                f"{'with' if positives <= negatives else 'without'} the scarcest target, {MINIMUM_POSITIVES} "
-                "needed"
+                f"no interval: of the test patients only {scarce} are "
+                f"{'with' if support.positives <= support.negatives else 'without'} the scarcest target, "
+                f"{MINIMUM_POSITIVES} needed"
             )
         else:
-            cover = np.atleast_2d(np.cov(by_seed @ np.array([resampled for _, resampled, _ in values])))
-            freedom = 1.0 / np.average(1.0 / (rarer - 1.0), weights=1.0 / rarer)
-            spread = _spread(means, cover, float(freedom), _pretraining_means(runs, point, len(seeds)))
+            # All runs under one block before the next is drawn: memory does not grow with resamples.
+            weights = patient_weights(len(ids), resamples, seed)
+            resampled = np.concatenate([[run.under(block) for run in ranked] for block in weights], axis=1)
+            spread = spread_of(runs, point, run_covariance(resampled, support), support.freedom)
             patient_sd = spread.patients**0.5
             if len(seeds) > 1:
                 seed_sd = max(0.0, spread.between - spread.own) ** 0.5
             half = spread.half_width(level)
             low, high = max(bounds[0], difference - half), min(bounds[1], difference + half)
-            if len(seeds) == 1:
-                notes.append("one seed: the interval is over patients only and does not know training noise")
-            elif len(seeds) < 5:
-                notes.append(
-                    f"{len(seeds)} seeds: the interval is wide because so few say little about training noise"
-                )
-            if len(pretrainings) == 1:
-                notes.append("one pre-training: the interval holds for this pre-trained network")
+            notes += _limits(len(seeds), len(pretrainings))
     return Interval(
         difference, low, high, level, len(seeds), len(pretrainings), len(ids), patient_sd, seed_sd,
-        per_seed, seeds, positives, negatives, "; ".join(notes), spread,
+        per_seed, seeds, support.positives, support.negatives, "; ".join(notes), spread,
     )  # fmt: skip
+
+
+def _limits(seeds: int, pretrainings: int) -> list[str]:
+    """Return what a small number of seeds or pre-trainings limits."""
+    notes = []
+    if seeds == 1:
+        notes.append("one seed: the interval is over patients only and does not know training noise")
+    elif seeds < 5:
+        notes.append(f"{seeds} seeds: the interval is wide because so few say little about training noise")
+    if pretrainings == 1:
+        notes.append("one pre-training: the interval holds for this pre-trained network")
+    return notes
+
+
+# Former names, for rooms that still ask for them.
+_check, _patients, _run_values, _unmeasured = check_predictions, patients_of, run_values, unmeasured
+
+
+def _support(
+    runs: Sequence[SingleRun], units: Sequence[NDArray[np.intp]]
+) -> tuple[NDArray[np.float64], int, int]:
+    found = support_of(runs, units)
+    return found.rarer, found.positives, found.negatives
+
+
+def _pretraining_means(
+    runs: Sequence[SingleRun], point: NDArray[np.float64], n_seeds: int
+) -> NDArray[np.float64]:
+    names = sorted({run.pretraining_seed for run in runs if run.pretraining_seed is not None})
+    if len(names) < 2 or (len(names) == n_seeds and len(runs) == n_seeds):
+        return np.empty(0)
+    return np.array([point[[run.pretraining_seed == name for run in runs]].mean() for name in names])
 
 
 def _spread(
@@ -319,118 +331,9 @@ def _spread(
     freedom: float,
     pretraining_means: NDArray[np.float64],
 ) -> Spread:
-    """Take the variances apart, as the top of the file says."""
-    n, patients, u = len(means), float(cover.mean()), len(pretraining_means)
-    between_pretrainings = float(pretraining_means.var(ddof=1)) if u > 1 else 0.0
-    if n == 1:
-        return Spread(patients, patients, 0.0, 0.0, 1, freedom, between_pretrainings, u)
-    shared = max(0.0, float(cover.sum() - np.trace(cover)) / (n * (n - 1)))
-    own = float(np.trace(cover)) / n - shared
-    between = float(means.var(ddof=1))
-    return Spread(patients, shared, own, between, n, freedom, between_pretrainings, u)
-
-
-def _run_values(
-    run: SingleRun,
-    arms: Sequence[NDArray[np.floating[Any]]],
-    signs: tuple[float, ...],
-    units: NDArray[np.intp],
-    weights: Sequence[NDArray[np.float64]],
-) -> tuple[float, NDArray[np.float64], list[int]]:
-    """Return a run's value, its values under each weighting, and the targets it cannot measure.
-
-    The spread is recentred on the value, each target's scaled for its few patients.
-    """
-    labels = np.asarray(run.labels, np.float64)
-    ones, resamples = [np.ones((len(weights[0]), 1))], sum(block.shape[1] for block in weights)
-    points: list[float] = []
-    spreads: list[NDArray[np.float64]] = []
-    lost: list[int] = []
-    for target in range(labels.shape[1]):
-        column = labels[:, target]
-        few = min(len(np.unique(units[column == value])) for value in (0.0, 1.0))
-        if few == 0:
-            lost.append(target)
-            continue
-        point, spread = 0.0, np.zeros(resamples)
-        for scores, sign in zip(arms, signs, strict=True):
-            ranked = RankedScores(column, np.asarray(scores, np.float64)[:, target], units)
-            point += sign * float(ranked.aurocs(ones)[0])
-            spread += sign * ranked.aurocs(weights)
-        # One patient has no spread of its own to scale; two are taken, and the seeds' spread says the rest.
-        few = max(few, 2)
-        points.append(point)
-        spreads.append((spread - point) * ((few + 1.0) / (few - 1.0)) ** 0.5)
-    if not points:
-        return float("nan"), np.zeros(resamples), lost
-    value = float(np.mean(points))
-    return value, value + np.mean(spreads, axis=0), lost
-
-
-def _patients(runs: Sequence[SingleRun]) -> tuple[NDArray[Any], list[NDArray[np.intp]]]:
-    """Return the distinct patients of all runs, and for each run its records' positions among them."""
-    ids, inverse = np.unique(np.concatenate([np.asarray(run.patient) for run in runs]), return_inverse=True)
-    ends = np.cumsum([len(run.patient) for run in runs])[:-1]
-    return ids, [part.astype(np.intp) for part in np.split(inverse, ends)]
-
-
-def _support(
-    runs: Sequence[SingleRun], units: Sequence[NDArray[np.intp]]
-) -> tuple[NDArray[np.float64], int, int]:
-    """Return per target the distinct patients in its rarer class, and the scarcest of each class."""
-    rows, labels = np.concatenate(units), np.concatenate([np.asarray(run.labels, np.float64) for run in runs])
-    counts = np.array(
-        [
-            [len(np.unique(rows[labels[:, k] == value])) for value in (0.0, 1.0)]
-            for k in range(labels.shape[1])
-        ]
-    )
-    return counts.min(axis=1).astype(np.float64), int(counts[:, 1].min()), int(counts[:, 0].min())
-
-
-def _pretraining_means(
-    runs: Sequence[SingleRun], point: NDArray[np.float64], n_seeds: int
-) -> NDArray[np.float64]:
-    """Return the mean per pre-training seed, or nothing where the seeds' own spread already holds it."""
-    names = sorted({run.pretraining_seed for run in runs if run.pretraining_seed is not None})
-    if len(names) < 2 or (len(names) == n_seeds and len(runs) == n_seeds):
-        return np.empty(0)
-    return np.array([point[[run.pretraining_seed == name for run in runs]].mean() for name in names])
-
-
-def _unmeasured(runs: Sequence[SingleRun], lost: Sequence[list[int]]) -> list[str]:
-    places = [
-        f"target {target} at seed {run.seed}"
-        for run, targets in zip(runs, lost, strict=True)
-        for target in targets
-    ]
-    if not places:
-        return []
-    shown = ", ".join(places[:5]) + (f" and {len(places) - 5} more" if len(places) > 5 else "")
-    return [f"left out of the macro mean, for want of a positive or a negative in the fold: {shown}"]
-
-
-def _check(
-    runs: Sequence[SingleRun],
-    arms: Sequence[Sequence[NDArray[np.floating[Any]]]],
-    resamples: int,
-    level: float,
-) -> None:
-    if not runs:
-        raise DataError("no runs to compare")
-    if not 0.0 < level < 1.0 or resamples < 2:
-        raise DataError(f"level {level} must lie within (0, 1) and resamples {resamples} be at least 2")
-    targets = np.shape(runs[0].labels)[1:]
-    for run, scores in zip(runs, arms, strict=True):
-        expected = (len(run.patient), *targets)
-        shapes = [np.shape(run.labels), *map(np.shape, scores)]
-        if len(expected) != 2 or targets == (0,) or any(shape != expected for shape in shapes):
-            raise DataError(
-                f"labels and scores have shapes {shapes}, {len(run.patient)} patients and {targets} targets",
-                where=f"seed {run.seed}",
-                remedy="Each needs [records, targets], with the same targets in every run",
-            )
-    names = [(run.seed, run.pretraining_seed) for run in runs]
-    twice = sorted({str(name) for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"(seed, pre-training seed) given more than once: {', '.join(twice)}")
+    n, u = len(means), len(pretraining_means)
+    shared = max(0.0, _off_diagonal(cover))
+    own = max(0.0, float(np.trace(cover)) / n - shared) if n > 1 else 0.0
+    between = float(means.var(ddof=1)) if n > 1 else 0.0
+    trained = float(pretraining_means.var(ddof=1)) if u > 1 else 0.0
+    return Spread(shared + own / n, shared, own, between, n, freedom, trained, u)

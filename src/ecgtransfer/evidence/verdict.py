@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ecgtransfer.errors import DataError
-from ecgtransfer.evidence.intervals import Interval, Spread
+from ecgtransfer.evidence.intervals import Interval
+from ecgtransfer.evidence.spread import Spread
 
 Word = Literal["equivalent", "helps", "harms", "undecided"]
 
@@ -111,6 +112,21 @@ def verdicts(
     )
 
 
+def word(interval: Interval, margin: float = MARGIN) -> Word:
+    """Return the word for one difference by itself, adjusted for nothing: for what is exploratory.
+
+    Statements, subgroups and operating points are looked at by the dozen; this says what each would support
+    if it were the only one. Without an interval it is ``undecided``.
+
+    Parameters
+    ----------
+    interval : Interval
+    margin : float
+        Differences smaller than this make no difference, in units of the estimate.
+    """
+    return verdicts([interval], margin=margin)[0].word
+
+
 def two_sided_p(interval: Interval) -> float | None:
     """Return one minus the level at which the interval begins to include zero; None without an interval."""
     if interval.spread is None or interval.difference is None:
@@ -128,9 +144,7 @@ def two_sided_p(interval: Interval) -> float | None:
 
 def minimum_detectable(spread: Spread, level: float, power: float = POWER) -> float:
     """Return the true difference whose interval at ``level`` excludes zero with probability ``power``."""
-    from scipy.special import ndtri
-
-    return spread.half_width(level) + float(ndtri(power)) * spread.standard_error
+    return spread.minimum_detectable(level, power)
 
 
 def _verdict(interval: Interval, p: float | None, level: float, margin: float) -> Verdict:

@@ -2,7 +2,14 @@
 
 from ecgtransfer.networks import resnet1d, rnn  # noqa: F401  (they register their networks)
 from ecgtransfer.networks.matching import check_signals
-from ecgtransfer.networks.model import LoadReport, load_encoder, load_model, read_card, save_model
+from ecgtransfer.networks.model import (
+    LoadReport,
+    annotate_card,
+    load_encoder,
+    load_model,
+    read_card,
+    save_model,
+)
 from ecgtransfer.networks.network import Encoder, Network, multiply_adds, n_parameters
 from ecgtransfer.networks.registry import INPUT_SCALE_MV, Card, build, card, names
 
@@ -12,6 +19,7 @@ __all__ = [
     "Encoder",
     "LoadReport",
     "Network",
+    "annotate_card",
     "build",
     "card",
     "check_signals",

@@ -135,6 +135,23 @@ def load_model(folder: str | Path) -> tuple[Network, dict[str, Any]]:
     return network.eval(), card
 
 
+def annotate_card(folder: Path, **more: Any) -> None:
+    """Add to a model's card what was learnt of it after it was made; nothing that is there is changed.
+
+    Raises
+    ------
+    ModelError
+        The folder is no model, or its card says something else under one of these names.
+    """
+    card = read_card(folder)
+    for name, value in more.items():
+        if card.get(name, value) != value:
+            raise ModelError(
+                f"the card says something else under '{name}'", where=folder / CARD, remedy="Remove the model"
+            )
+    write_json(folder / CARD, {**card, **more})
+
+
 def read_card(folder: str | Path) -> dict[str, Any]:
     """Return the card of a model folder whose weights are whole and are those of the card.
 

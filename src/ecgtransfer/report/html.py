@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecgtransfer.files import write_text
-from ecgtransfer.report import view
-from ecgtransfer.report.figures import differences, learning_curves
-from ecgtransfer.report.tables import cost_rows, describe_downstream, report_notes
+from ecgtransfer.report import export, sections, view
+from ecgtransfer.report.charts import charts
+from ecgtransfer.report.figures import drawings, legend
+from ecgtransfer.report.methods import methods
+from ecgtransfer.report.plot import swatch
+from ecgtransfer.report.sheets import LONG, sheets, to_latex, to_markdown
+from ecgtransfer.report.spec import DASHES, SYMBOLS, Chart
+from ecgtransfer.report.tables import describe_downstreams, describe_study, report_notes
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
+# What a paper would print; all the others are in the archive.
+_PAPER_TABLES = ("verdicts", "differences", "catch_up", "time_to_target", "break_even", "calibration")
+
 
 def write_report(evidence: view.Evidence, path: Path) -> None:
-    """Write the page atomically; it needs no other file, no network and no script.
+    """Write the page atomically; it needs no other file and no network, and is whole without scripts too.
 
     Parameters
     ----------
@@ -28,30 +38,42 @@ def write_report(evidence: view.Evidence, path: Path) -> None:
 
 
 def render(evidence: view.Evidence) -> str:
-    """Return the page as text: answer, figures, tables, settings, notes; the same bytes every time."""
+    """Return the page as text, the same bytes every time."""
     from markupsafe import Markup
 
-    figures = {
-        f"{name}{'_narrow' * narrow}": Markup(draw(evidence, narrow=narrow))
-        for name, draw in (("curves", learning_curves), ("forest", differences))
-        for narrow in (False, True)
-    }
-    return page_template("report.html.j2").render(
+    tables, drawn = sheets(evidence), charts(evidence)
+    template = page_template("report.html.j2")
+    return template.render(
         evidence=evidence,
+        answer=(*(evidence.get("answer") or (evidence["sentence"],)), "")[:2],
+        published=evidence.get("study", {}).get("protocol") == "paper",
+        judged=tables["verdicts"].rows,
+        several=len(evidence.get("downstreams", [])) > 1,
+        downstreams_text=describe_downstreams(evidence),
+        study_text=describe_study(evidence),
         comparisons=view.comparisons(evidence),
-        contrasts=evidence.get("contrasts", []),
-        judged=[item for item in evidence.get("contrasts", []) if item.get("verdict")],
-        baselines=evidence.get("baselines", []),
-        against_baselines=evidence.get("against_baselines", []),
-        per_target=_per_target(evidence),
-        tuning=evidence.get("tuning", []),
-        left_out=evidence.get("left_out", []),
-        protocol=[(key, _setting(value)) for key, value in evidence.get("protocol", {}).items()],
-        downstream=describe_downstream(evidence),
-        cost=cost_rows(evidence) if evidence.get("cost") else [],
+        sheets=tables,
+        figures={name: _figure(chart) for name, chart in drawn.items()},
+        why=sections.reasons(evidence),
+        bands_text=sections.bands_text(evidence),
+        negative_text=sections.negative_text(evidence),
+        totals=sections.totals(evidence),
+        power=sections.power(evidence),
+        ecgs=sections.disagreements(evidence),
+        audit=evidence.get("audit"),
+        audit_counts=sections.audit_counts(evidence.get("audit") or {}),
+        methods=methods(evidence),
+        everything=[link for link in (export.archive_link(evidence), export.json_link(evidence)) if link],
+        downloads=[(sheet, export.links(sheet)) for sheet in tables.values() if sheet.rows],
+        paper_tables=[name for name in _PAPER_TABLES if 0 < len(tables[name].rows) <= LONG],
+        long=LONG,
+        to_latex=to_latex,
+        to_markdown=to_markdown,
         notes=report_notes(evidence),
-        figures=figures,
-        curves_text=_curves_text(evidence),
+        arms=sections.arms(evidence),
+        data=Markup(_data(drawn)),
+        library=Markup(library()),
+        script=Markup(_script()),
     )
 
 
@@ -67,51 +89,40 @@ def page_template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(
-        number=view.number,
-        signed=view.signed,
-        difference=view.difference,
-        duration=view.duration,
-        verdict=view.verdict,
+    names = (
+        "number",
+        "signed",
+        "difference",
+        "interval",
+        "duration",
+        "verdict",
+        "level",
+        "arm_label",
+        "size_label",
     )
+    environment.globals.update({name: getattr(view, name) for name in names})
     return environment.get_template(name)
 
 
-def _per_target(evidence: view.Evidence) -> list[dict[str, Any]]:
-    """Return a table per network: targets and sizes down, arms across."""
-    items = evidence.get("per_target", [])
-    tables = []
-    for network in view.unique(item["network"] for item in items):
-        own = [item for item in items if item["network"] == network]
-        arms = view.ordered_arms(item["arm"] for item in own)
-        rows = []
-        for target, n in view.unique((item["target"], item["n"]) for item in own):
-            here = [item for item in own if (item["target"], item["n"]) == (target, n)]
-            values = {item["arm"]: item["auroc"] for item in here}
-            positives = "/".join(view.unique(view.number(item["positives"]) for item in here))
-            rows.append(
-                {"target": target, "n": n, "positives": positives, "values": [values.get(a) for a in arms]}
-            )
-        tables.append({"network": network, "arms": arms, "rows": rows})
-    return tables
+def library() -> str:
+    """Return the charting library as it was published, with its licence at its head."""
+    return (files("ecgtransfer.report") / "vendor" / "echarts" / "echarts.min.js").read_text(encoding="utf-8")
 
 
-def _curves_text(evidence: view.Evidence) -> str:
-    """Return the learning curves in words, for those who do not see them."""
-    parts = []
-    for panel in view.comparisons(evidence):
-        for arm in panel.arms:
-            cells = [(row.label, row.cells[arm]["auroc"]) for row in panel.rows if arm in row.cells]
-            values = ", ".join(f"{view.number(auroc)} at n = {label}" for label, auroc in cells)
-            parts.append(f"{panel.title}, {arm}: {values}.")
-    return "Macro AUROC against the number of labels. " + " ".join(parts)
+def _script() -> str:
+    return (files("ecgtransfer.report") / "templates" / "report" / "report.js").read_text(encoding="utf-8")
 
 
-def _setting(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_setting(item)}" for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return "none" if value is None else str(value)
+def _figure(chart: Chart) -> dict[str, Any]:
+    return {"name": chart.name, "drawings": drawings(chart), "legend": legend(chart)}
+
+
+def _data(drawn: dict[str, Chart]) -> str:
+    """Return what the page's script reads; no name in it can end the element that holds it."""
+    styles = [
+        {"symbol": symbol, "dash": dash, "swatch": swatch(number)}
+        for number, (symbol, dash) in enumerate(zip(SYMBOLS, DASHES, strict=True))
+    ]
+    content = {"styles": styles, "charts": [chart.as_json() for chart in drawn.values()]}
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

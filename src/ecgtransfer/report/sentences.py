@@ -5,65 +5,116 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+Row = Mapping[str, Any]
 
-def sentence(findings: Mapping[str, Any]) -> str:
-    """Say what was found: fine-tuning against scratch with the fewest and the most labels, then baselines.
+
+def answer(findings: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the answer in two sentences: what the headline contrast says, and what it means for more labels.
+
+    The headline is the first network, upstream and downstream, with the most labels among the primary
+    contrasts; the second sentence tells where scratch catches up, what pre-training costs, and how the other
+    primary contrasts ended.
 
     Parameters
     ----------
     findings : mapping
-        As `summary.summarise` builds them: contrasts, against_baselines, downstream, upstreams.
+        As `summary.summarise` builds them: contrasts, curves, cost, downstreams.
     """
-    contrasts = [c for c in findings["contrasts"] if c["arm"] == "full"] or findings["contrasts"]
-    name = findings["downstream"]["name"]
-    if not contrasts:
-        return f"Only training from scratch was run on {name}: there is nothing to compare it with."
-    upstream = " and ".join(dict.fromkeys(up["name"] for up in findings["upstreams"]))
-    what = "fine-tuning" if contrasts[0]["arm"] == "full" else f"the arm {contrasts[0]['arm']}"
-    origin = f" from {upstream}" if upstream else ""
-    parts = []
-    for network in dict.fromkeys(c["network"] for c in contrasts):
-        mine = sorted((c for c in contrasts if c["network"] == network), key=lambda c: int(c["n"]))
-        ends = [mine[0]] if len(mine) == 1 else [mine[0], mine[-1]]
-        parts.append(f"{network}: " + "; ".join(_clause(c) for c in ends))
-    return f"On {name}, {what}{origin} against scratch – " + " | ".join(parts) + "." + _baselines(findings)
+    judged = [row for row in findings["contrasts"] if row["verdict"] is not None]
+    if not judged:
+        return "Only training from scratch was run: there is nothing to compare it with.", ""
+    first = judged[0]
+    pair = [row for row in judged if _pair(row) == _pair(first)]
+    headline = max(pair, key=lambda row: int(row["n"]))
+    return _headline(headline), _beyond(headline, judged, findings)
 
 
-def _clause(contrast: Mapping[str, Any]) -> str:
-    size = f"with {contrast['n']} labels"
-    if contrast["difference"] is None:
-        return f"{size} no difference could be estimated ({contrast['note']})"
-    figure = f"{contrast['difference']:+.3f} macro AUROC"
-    if contrast["low"] is None:
-        return f"{size} {figure} ({contrast['note']})"
-    verdict = contrast["verdict"]
-    if verdict is None:
-        interval = _interval(contrast["level"], contrast["low"], contrast["high"])
-        return f"{size} {figure} ({interval}, exploratory)"
-    if verdict["word"] == "equivalent":
-        interval = _interval(0.9, verdict["equivalence_low"], verdict["equivalence_high"])
-        return f"{size} it makes no difference beyond ±{verdict['margin']:g} ({figure}, {interval})"
-    interval = _interval(verdict["level"], verdict["low"], verdict["high"])
-    if verdict["word"] == "undecided":
-        return f"{size} these data cannot tell ({figure}, {interval}): {verdict['settles']}"
-    says = "gains" if verdict["word"] == "helps" else "loses"
-    return f"{size} it {says} {figure.lstrip('+-')} ({interval})"
+def below_baselines(rows: Sequence[Row]) -> str:
+    """Say which trained networks do not clearly beat a baseline without a network; empty when all do.
 
-
-def _interval(level: float, low: float, high: float) -> str:
-    return f"{100 * level:.3g} % interval {low:+.3f} to {high:+.3f}"
-
-
-def _baselines(findings: Mapping[str, Any]) -> str:
-    """Say which trained networks do not clearly beat a baseline without a network."""
-    rows: Sequence[Mapping[str, Any]] = findings.get("against_baselines", [])
-    trained = [row for row in rows if row["arm"] in ("scratch", "full")]
+    Parameters
+    ----------
+    rows : sequence of mapping
+        ``against_baselines`` of the findings.
+    """
     failing = [
-        f"{row['network']} {row['arm']} with {row['n']} labels ({row['reference']})"
-        for row in trained
-        if row["low"] is None or row["low"] <= 0
+        f"{row['network']} {row['arm']} on {row['downstream']} with {row['n']} labels ({row['reference']})"
+        for row in rows
+        if row["arm"] in ("scratch", "full") and (row["low"] is None or row["low"] <= 0)
     ]
     if not failing:
         return ""
     shown = ", ".join(failing[:4]) + (f" and {len(failing) - 4} more" if len(failing) > 4 else "")
-    return f" Not shown to beat a baseline without a network: {shown}."
+    return f"Not shown to beat a baseline without a network: {shown}."
+
+
+def _pair(row: Row) -> tuple[Any, ...]:
+    return row["downstream"], row["network"], row["upstream"], row["arm"]
+
+
+def _headline(row: Row) -> str:
+    verdict = row["verdict"]
+    what = _what(row)
+    size = f"With {row['n']:,} labelled ECGs of {row['downstream']}"
+    basis = f"{row['n_seeds']} seeds, {row['n_patients']:,} patients"
+    if row["difference"] is None:
+        return f"{size}, no difference between {what} and scratch could be estimated ({row['note']})."
+    figure = f"{row['difference']:+.3f} macro AUROC"
+    if verdict["low"] is None:
+        return f"{size}, these data cannot tell whether {what} helps: {figure}, and {row['note']}."
+    if verdict["word"] == "equivalent":
+        interval = _interval(0.9, verdict["equivalence_low"], verdict["equivalence_high"])
+        return (
+            f"{size}, {what} makes no difference to scratch beyond ±{verdict['margin']:g} ({figure}; "
+            f"{interval}; {basis})."
+        )
+    interval = _interval(verdict["level"], verdict["low"], verdict["high"])
+    if verdict["word"] == "undecided":
+        return (
+            f"{size}, these data cannot tell whether {what} helps ({figure}; {interval}; {basis}): "
+            f"{verdict['settles']}."
+        )
+    says = "gains" if verdict["word"] == "helps" else "loses"
+    return (
+        f"{size}, {what} {says} {abs(row['difference']):.3f} macro AUROC over scratch ({interval}; {basis})."
+    )
+
+
+def _beyond(headline: Row, judged: Sequence[Row], findings: Mapping[str, Any]) -> str:
+    parts = []
+    curve = next((row for row in findings["curves"] if _pair(row) == _pair(headline)), None)
+    if curve is not None:
+        parts.append(_clause(curve["catch_up"]["text"]))
+    paid = next(
+        (
+            row
+            for row in findings["cost"]["break_even"]
+            if _pair(row) == _pair(headline) and row["n"] == headline["n"]
+        ),
+        None,
+    )
+    if paid is not None:
+        parts.append(_clause(paid["text"]))
+    words = [row["verdict"]["word"] for row in judged]
+    if len(words) > 1:
+        counts = [f"{words.count(word)} {word}" for word in ("helps", "harms", "equivalent", "undecided")]
+        told = ", ".join(count for count in counts if not count.startswith("0 "))
+        parts.append(f"of the {len(words)} contrasts named beforehand: {told}")
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _clause(text: str) -> str:
+    """Return a sentence as part of a longer one: without its full stop, its first letter small."""
+    first = text[:1].lower() if text[1:2].islower() else text[:1]
+    return first + text[1:].rstrip(".")
+
+
+def _what(row: Row) -> str:
+    arm = "fine-tuning" if row["arm"] == "full" else f"the arm {row['arm']}"
+    origin = f" from {row['upstream']}" if row["upstream"] else ""
+    return f"{arm} {row['network']}{origin}"
+
+
+def _interval(level: float, low: float, high: float) -> str:
+    return f"{100 * level:.3g} % interval {low:+.3f} to {high:+.3f}"

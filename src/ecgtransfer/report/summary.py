@@ -1,22 +1,23 @@
-"""From a ledger to one table of findings: everything that the page, the tables and the JSON show."""
+"""From a study's folder to its findings: everything that the page, the tables and the JSON show."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ecgtransfer.datasets.store import Store
-from ecgtransfer.errors import StudyError
-from ecgtransfer.evidence import Interval, PairedRun, paired_difference, verdicts
-from ecgtransfer.report.sentences import sentence
+from ecgtransfer.evidence import Interval, paired_difference, verdicts
+from ecgtransfer.report import breadth, costs
+from ecgtransfer.report.gather import Cell, Done, Gathered, gather, paired
+from ecgtransfer.report.paper import beside_sound
+from ecgtransfer.report.sentences import answer, below_baselines
 from ecgtransfer.seeds import entropy
-from ecgtransfer.study.ledger import Ledger, Predictions
-from ecgtransfer.study.plan import Comparison, MacroSet, primary_family
-from ecgtransfer.study.spec import RunSpec
+from ecgtransfer.study.folder import Study
+from ecgtransfer.study.plan import Contrast
+from ecgtransfer.study.planned import Planned
 
 # Name in the findings → name in a run's result.
 MACRO_METRICS = {
@@ -27,327 +28,306 @@ MACRO_METRICS = {
     "ece": "ece",
     "sensitivity": "sensitivity_at_specificity",
 }
+# Name in an interval → name in the findings.
+_RENAMED = {"minimum_positives": "positives", "minimum_negatives": "negatives"}
 RESAMPLES = 2000
 LEVEL = 0.95
 
-Cell = tuple[str, str, int | None]
+Sizes = Mapping[tuple[str, int | None], int]
+Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Upstream:
-    """What the pre-trained arms started from, for people.
-
-    Attributes
-    ----------
-    name : str
-        The store's name.
-    task : str
-    records : int
-        Labels that pre-training used.
-    seconds : float or None
-        What it cost here; None where the model came from elsewhere.
-    score : float or None
-        Macro AUROC on the upstream test part.
-    left_out : str
-        What is known of recordings that are both upstream and downstream.
-    """
-
-    name: str
-    task: str
-    records: int
-    seconds: float | None
-    score: float | None
-    left_out: str
-
-
-@dataclass(frozen=True)
-class _Done:
-    """A run with everything that was read of it, once."""
-
-    spec: RunSpec
-    result: dict[str, Any]
-    measured: dict[str, Any]
-    test: Predictions
-
-    def macro(self, name: str) -> float | None:
-        value = self.result["test"]["macro"][name]
-        return None if value is None else float(value)
-
-    @property
-    def labels_used(self) -> int:
-        return int(self.result["records"]["train"] + self.result["records"]["validation"])
-
-
-def summarise(
-    comparison: Comparison,
-    store: Store,
-    macro: MacroSet,
-    specs: Sequence[RunSpec],
-    ledger: Ledger,
-    *,
-    upstreams: Mapping[str, Upstream],
-) -> dict[str, Any]:
-    """Return the findings of a comparison as JSON-able values.
+def summarise(study: Study, *, beside: Sequence[Study] = ()) -> dict[str, Any]:
+    """Return the findings of a study as JSON-able values, from its ledger alone.
 
     Parameters
     ----------
-    specs : sequence of RunSpec
-        The comparison's runs, all in the ledger.
-    upstreams : mapping
-        Network → what its pre-trained encoder came from.
+    study : Study
+        All its runs are in the ledger.
+    beside : sequence of Study
+        Studies of the published protocol, shown beside this one.
 
     Raises
     ------
     StudyError
         When a run is missing or broken, or two runs that are to be paired tested different records.
     """
-    cells: dict[Cell, list[_Done]] = {}
-    for spec in specs:
-        done = _Done(spec, ledger.result(spec), ledger.measured(spec), ledger.predictions(spec, "test"))
-        cells.setdefault((spec.network, spec.arm, spec.n), []).append(done)
-    # For 'all' the median over seeds: test parts differ by a few records.
-    sizes = {
-        n: int(
-            np.median([run.labels_used for (_, _, size), runs in cells.items() if size == n for run in runs])
-        )
-        for n in comparison.sizes
-    }
-    networks = {cell: runs for cell, runs in cells.items() if cell[1] != "baseline"}
-    baselines = {cell: runs for cell, runs in cells.items() if cell[1] == "baseline"}
-    family = primary_family(comparison)
+    runs = gather(study)
+    plan, downstreams = study.description["plan"], study.description["downstreams"]
+    macro = {each["name"]: each["macro_targets"] for each in downstreams}
+    sizes = _sizes(runs)
+    stream = entropy(plan["study_seed"], 0, "bootstrap")
     intervals = {
-        cell: _interval(runs, cells[cell[0], "scratch", cell[2]], macro)
-        for cell, runs in networks.items()
-        if cell[1] != "scratch"
+        cell: _interval(done, runs.reference(cell), macro[cell.downstream], stream)
+        for cell, done in runs.cells.items()
+        if cell.arm != "scratch"
     }
+    family = [_cell_of(contrast) for contrast in study.primary]
     judged = dict(
-        zip(family, verdicts([intervals[cell] for cell in family], margin=comparison.margin), strict=True)
+        zip(family, verdicts([intervals[cell] for cell in family], margin=plan["margin"]), strict=True)
     )
+    context = breadth.Context(runs, macro, sizes, family, plan["margin"], LEVEL, RESAMPLES, stream)
+    statements = breadth.per_target(context)
     findings: dict[str, Any] = {
-        "title": f"Fine-tune or train from scratch: {store.info.name}, task {comparison.task}",
+        "title": f"Fine-tune or train from scratch: {plan['name']}",
+        "answer": [],
         "sentence": "",
-        "downstream": _downstream(store, comparison.task),
-        "upstreams": [
-            {
-                "name": upstream.name,
-                "network": network,
-                "task": upstream.task,
-                "records": upstream.records,
-                "auroc": upstream.score,
-                "seconds": upstream.seconds,
-                "left_out": upstream.left_out,
-            }
-            for network, upstream in upstreams.items()
-        ],
-        "protocol": _protocol(comparison, specs),
-        "macro_targets": list(macro.targets),
-        "left_out": [{"target": target, "why": why} for target, why in macro.left_out],
-        "cells": [_cell(cell, runs, sizes, upstreams) for cell, runs in networks.items()],
-        "margin": comparison.margin,
+        "study": _study(study),
+        "margin": plan["margin"],
+        "level": LEVEL,
+        "downstreams": downstreams,
+        "upstreams": [row for origin in study.description["upstreams"] for row in _upstreams(origin, runs)],
+        "protocol": _protocol(study),
+        "cells": [_cell(cell, done, sizes) for cell, done in runs.cells.items()],
         "contrasts": [
             {
-                **_contrast(cell, networks[cell], interval, "scratch", sizes, upstreams),
+                **_contrast(cell, interval, "scratch", sizes),
+                "primary": cell in judged,
                 "verdict": dataclasses.asdict(judged[cell]) if cell in judged else None,
             }
             for cell, interval in intervals.items()
         ],
         "baselines": [
             {
-                "name": network,
-                "n": sizes[n],
-                "auroc": _mean([run.macro("auroc") for run in runs]),
-                "auroc_sd": _sd([run.macro("auroc") for run in runs]),
-                "seeds": len(runs),
+                "downstream": cell.downstream,
+                "name": cell.network,
+                **_size(cell, sizes),
+                "auroc": _mean([run.macro("auroc") for run in done]),
+                "auroc_sd": _sd([run.macro("auroc") for run in done]),
+                "seeds": len(done),
             }
-            for (network, _, n), runs in baselines.items()
+            for cell, done in runs.baselines.items()
         ],
         "against_baselines": [
             _contrast(
-                cell, runs, _interval(runs, cells[name, "baseline", cell[2]], macro), name, sizes, upstreams
+                cell,
+                _interval(done, runs.baselines[beyond], macro[cell.downstream], stream),
+                beyond.network,
+                sizes,
             )
-            for cell, runs in networks.items()
-            for name in comparison.baselines
+            for cell, done in runs.cells.items()
+            for beyond in runs.baselines
+            if (beyond.downstream, beyond.n) == (cell.downstream, cell.n)
         ],
-        "per_target": [row for cell, runs in networks.items() for row in _per_target(cell, runs, sizes)],
-        "tuning": [row for cell, runs in networks.items() for row in _searched(cell, runs, sizes)],
-        "cost": _cost(cells, upstreams),
-        "notes": _notes(comparison, store, upstreams),
+        "per_target": statements,
+        "subgroups": breadth.in_subgroups(context, study),
+        "operating": breadth.at_operating_points(context),
+        "curves": breadth.curves(context),
+        "convergence": breadth.convergences(context),
+        "calibration": breadth.calibrations(context),
+        "negative_transfer": breadth.negative(context, statements),
+        "noise_ceiling": breadth.ceilings(study, context),
+        "tuning": [row for cell, done in runs.cells.items() for row in _searched(cell, done, sizes)],
+        "cost": costs.cost(runs, sizes, study.description["upstreams"]),
+        "audit": _kept(study, "audit.json"),
+        "disagreements": _kept(study, "disagreements.json") or [],
+        "paper": beside_sound(study, beside, runs, sizes),
+        "notes": _notes(study, runs),
     }
-    findings["sentence"] = sentence(findings)
-    return findings
+    weak = below_baselines(findings["against_baselines"])
+    findings["notes"] = [*([weak] if weak else []), *findings["notes"]]
+    findings["answer"] = list(answer(findings))
+    findings["sentence"] = " ".join(findings["answer"]).strip()
+    # What is returned is what will be read again, and NaN is noticed here.
+    told: dict[str, Any] = json.loads(json.dumps(findings, allow_nan=False))
+    return told
 
 
-def _downstream(store: Store, task: str) -> dict[str, Any]:
-    known = store.info.patients_known
+def _sizes(runs: Gathered) -> dict[tuple[str, int | None], int]:
+    """Return the labels behind each size; for 'all' the median over seeds, whose test parts differ."""
+    used: dict[tuple[str, int | None], list[int]] = {}
+    for cell, done in (*runs.cells.items(), *runs.baselines.items()):
+        used.setdefault((cell.downstream, cell.n), []).extend(run.labels_used for run in done)
+    return {key: int(np.median(values)) for key, values in used.items()}
+
+
+def _cell_of(contrast: Contrast) -> Cell:
+    return Cell(contrast.downstream, contrast.network, contrast.upstream, contrast.arm, contrast.n)
+
+
+def _size(cell: Cell, sizes: Sizes) -> Row:
+    return {"n": sizes[cell.downstream, cell.n], "n_is_all": cell.n is None}
+
+
+def _named(cell: Cell, sizes: Sizes) -> Row:
     return {
-        "name": store.info.name,
-        "task": task,
-        "records": store.n_records,
-        "patients": int(store.records["patient_id"].nunique()) if known else None,
-        "leads": list(store.info.leads),
-        "sampling_rate": store.info.sampling_rate,
-        "patients_known": known,
-        "duplicate_pairs": len(store.duplicates),
-        "fingerprint": store.fingerprint,
+        "downstream": cell.downstream,
+        "network": cell.network,
+        "upstream": cell.upstream,
+        "arm": cell.arm,
+        **_size(cell, sizes),
     }
 
 
-def _cell(
-    cell: Cell, runs: Sequence[_Done], sizes: Mapping[int | None, int], upstreams: Mapping[str, Upstream]
-) -> dict[str, Any]:
-    network, arm, n = cell
+def _interval(runs: Sequence[Done], others: Sequence[Done], targets: Sequence[str], stream: int) -> Interval:
+    """Return the paired difference between the runs of a cell and those of another."""
+    return paired_difference(paired(runs, others, targets), resamples=RESAMPLES, level=LEVEL, seed=stream)
+
+
+def _study(study: Study) -> Row:
+    plan = study.description["plan"]
+    pretrainings = [len(origin["starts"]) for origin in study.description["upstreams"]]
+    return {
+        "name": plan["name"],
+        "protocol": plan["protocol"],
+        "hash": study.description["hash"],
+        "seeds": plan["seeds"],
+        "pretraining_seeds": max(pretrainings, default=0),
+        "updates": plan["budget"]["updates"],
+        "runs": len(study.planned),
+    }
+
+
+def _upstreams(origin: Row, runs: Gathered) -> list[Row]:
+    """Return a row per downstream that a start serves."""
+    made = runs.pretrainings.get((origin["name"], origin["network"]), [])
+    scores = [run.macro("auroc") for run in made]
+    return [
+        {
+            "name": origin["name"],
+            "network": origin["network"],
+            "downstream": downstream,
+            "task": origin["task"],
+            "records": made[0].labels_used if made else origin["records"],
+            "auroc": _mean(scores) if made else origin["auroc"],
+            "auroc_per_seed": scores,
+            "seconds": round(sum(run.measured["seconds"] for run in made), 1) if made else None,
+            "seeds": len(origin["starts"]),
+            "downloaded": origin["downloaded"],
+            "left_out": origin["left_out"],
+        }
+        for downstream in origin["downstreams"]
+    ]
+
+
+def _cell(cell: Cell, runs: Sequence[Done], sizes: Sizes) -> Row:
     values = {name: [run.macro(key) for run in runs] for name, key in MACRO_METRICS.items()}
     rates = [run.result["learning_rate"] for run in runs if "learning_rate" in run.result]
     best = [run.result["best_update"] for run in runs if "best_update" in run.result]
-    trained = bool(runs[0].spec.rates)
     return {
-        "network": network,
-        "upstream": upstreams[network].name if runs[0].spec.upstream is not None else None,
-        "arm": arm,
-        "n": sizes[n],
-        "n_is_all": n is None,
-        "seeds": len(runs),
-        # Each run chose its own on its own labels; the table shows the middle one.
+        **_named(cell, sizes),
+        "seeds": len({run.spec.seed for run in runs}),
+        "pretraining_seeds": len({run.pretraining_seed for run in runs} - {None}),
+        # Where each run chose its own on its own labels, the middle one.
         "learning_rate": float(np.median(rates)) if rates else None,
         **{name: _mean(column) for name, column in values.items()},
         "auroc_sd": _sd(values["auroc"]),
         "auroc_per_seed": values["auroc"],
         "seconds": float(np.median([run.measured["seconds"] for run in runs])),
-        "updates": runs[0].spec.budget.updates if trained else 0,
+        "validation_loss": _mean([run.result["validation_loss"] for run in runs]),
+        "updates": runs[0].spec.budget.updates if runs[0].spec.rates else 0,
         "best_update": float(np.median(best)) if best else None,
         "diverged": sum(run.result.get("diverged_at") is not None for run in runs),
     }
 
 
-def _per_target(cell: Cell, runs: Sequence[_Done], sizes: Mapping[int | None, int]) -> list[dict[str, Any]]:
-    network, arm, n = cell
-    rows = []
-    for target, _ in runs[0].spec.targets:
-        found = [run.result["test"]["targets"][target] for run in runs]
-        rows.append(
-            {
-                "network": network,
-                "arm": arm,
-                "n": sizes[n],
-                "target": target,
-                "auroc": _mean([row["auroc"] for row in found]),
-                "positives": int(np.median([row["positives"] for row in found])),
-            }
-        )
-    return rows
-
-
-def _searched(cell: Cell, runs: Sequence[_Done], sizes: Mapping[int | None, int]) -> list[dict[str, Any]]:
-    """Return for each rate the mean validation loss, and in how many runs it was chosen."""
-    network, arm, n = cell
-    rows = []
-    for rate in runs[0].spec.rates:
-        tried = [next(item for item in run.result["search"] if item["rate"] == rate) for run in runs]
-        rows.append(
-            {
-                "network": network,
-                "arm": arm,
-                "n": sizes[n],
-                "rate": rate,
-                "validation_loss": _mean([item["validation_loss"] for item in tried]),
-                "diverged": sum(item["diverged_at"] is not None for item in tried),
-                "chosen": sum(run.result["learning_rate"] == rate for run in runs),
-                "runs": len(runs),
-            }
-        )
-    return rows
-
-
-def _interval(runs: Sequence[_Done], others: Sequence[_Done], macro: MacroSet) -> Interval:
-    """Return the paired difference between the runs of a cell and those of another."""
-    columns = [i for i, (name, _) in enumerate(runs[0].spec.targets) if name in macro.targets]
-    pairs = []
-    for ours, theirs in zip(runs, others, strict=True):
-        same = np.array_equal(ours.test.record_id, theirs.test.record_id)
-        if ours.spec.seed != theirs.spec.seed or not same:
-            raise StudyError(f"runs {ours.spec.id} and {theirs.spec.id} tested different records")
-        pairs.append(
-            PairedRun(
-                seed=ours.spec.seed,
-                pretraining_seed=None,
-                patient=ours.test.patient_id,
-                labels=ours.test.labels[:, columns],
-                scores_a=ours.test.logits[:, columns],
-                scores_b=theirs.test.logits[:, columns],
-            )
-        )
-    stream = entropy(runs[0].spec.study_seed, 0, "bootstrap")
-    return paired_difference(pairs, resamples=RESAMPLES, level=LEVEL, seed=stream)
-
-
-def _contrast(
-    cell: Cell,
-    runs: Sequence[_Done],
-    interval: Interval,
-    reference: str,
-    sizes: Mapping[int | None, int],
-    upstreams: Mapping[str, Upstream],
-) -> dict[str, Any]:
-    network, arm, n = cell
+def _contrast(cell: Cell, interval: Interval, reference: str, sizes: Sizes) -> Row:
     return {
-        "network": network,
-        "upstream": upstreams[network].name if runs[0].spec.upstream is not None else None,
-        "arm": arm,
+        **_named(cell, sizes),
         "reference": reference,
-        "n": sizes[n],
-        "n_is_all": n is None,
-        **dataclasses.asdict(interval),
+        **{name: value for name, value in dataclasses.asdict(interval).items() if name not in _RENAMED},
+        **{short: getattr(interval, name) for name, short in _RENAMED.items()},
         "per_seed": list(interval.per_seed),
         "seeds": list(interval.seeds),
     }
 
 
-def _cost(cells: Mapping[Cell, Sequence[_Done]], upstreams: Mapping[str, Upstream]) -> dict[str, Any]:
-    spent = [upstream.seconds for upstream in upstreams.values() if upstream.seconds is not None]
-    return {
-        "pretraining_seconds": round(sum(spent), 1) if len(spent) == len(upstreams) else None,
-        "runs_seconds": round(sum(run.measured["seconds"] for runs in cells.values() for run in runs), 1),
-        "runs": sum(map(len, cells.values())),
-        "trainings": sum(len(run.spec.rates) for runs in cells.values() for run in runs),
-    }
+def _searched(cell: Cell, runs: Sequence[Done], sizes: Sizes) -> list[Row]:
+    """Return for each rate the mean validation loss where it was tried, and how many runs chose it."""
+    if len(runs[0].spec.rates) < 2:
+        return []
+    rows = []
+    tuned = runs[0].result.get("tuning")
+    for rate in runs[0].spec.rates:
+        if tuned is not None:
+            tried = [next(item for item in tuned if item["rate"] == rate)]
+        else:
+            tried = [next(item for item in run.result["search"] if item["rate"] == rate) for run in runs]
+        rows.append(
+            {
+                **_named(cell, sizes),
+                "rate": rate,
+                "validation_loss": _mean([item["validation_loss"] for item in tried]),
+                "diverged": sum(item["validation_loss"] is None for item in tried),
+                "chosen": sum(run.result["learning_rate"] == rate for run in runs),
+                "runs": len(runs),
+                "by": _count(tuned[0]["runs"], "tuning seed") if tuned else "each run",
+            }
+        )
+    return rows
 
 
-def _protocol(comparison: Comparison, specs: Sequence[RunSpec]) -> dict[str, Any]:
-    budget = comparison.budget
+def _protocol(study: Study) -> Row:
+    plan, budget = study.description["plan"], study.description["plan"]["budget"]
+    tuned = any(run.spec.tuning for run in study.planned)
+    search = (
+        f"the lowest mean validation loss over {_count(plan['tuning_seeds'], 'tuning seed')}, never evidence"
+        if tuned
+        else "the lowest validation loss within each run"
+    )
     return {
-        "protocol": "sound",
-        "networks": list(comparison.networks),
-        "arms": list(comparison.arms),
-        "seeds": comparison.seeds,
-        "updates per training": budget.updates,
-        "batch size": budget.batch_size,
-        "learning rates, all tried in each run": list(comparison.rates),
-        "choices": "weights, rate, penalty and thresholds by validation; the test part is evaluated once",
+        "protocol": plan["protocol"],
+        "networks": plan["networks"],
+        "arms": plan["arms"],
+        "seeds": plan["seeds"],
+        "updates per training": budget["updates"],
+        "batch size": budget["batch_size"],
+        "learning rates": plan["rates"],
+        "rate chosen by": search,
+        "choices": "weights, penalty and thresholds by validation; the test part is evaluated once",
         "n": "every label used; a fifth of them by patient is the validation part",
-        "weight decay": budget.weight_decay,
-        "augmentation": {k: v for k, v in dataclasses.asdict(budget.augment).items() if v},
-        "precision of training": sorted({spec.precision for spec in specs if spec.arm != "baseline"}),
-        "margin of equivalence": comparison.margin,
-        "study seed": comparison.study_seed,
+        "weight decay": budget["weight_decay"],
+        "augmentation": {k: v for k, v in budget["augment"].items() if v},
+        "precision of training": sorted({run.spec.precision for run in study.planned if _trained(run)}),
+        "margin of equivalence": plan["margin"],
+        "primary contrasts": len(study.primary),
+        "frozen as": study.description["hash"],
+        "study seed": plan["study_seed"],
     }
 
 
-def _notes(comparison: Comparison, store: Store, upstreams: Mapping[str, Upstream]) -> list[str]:
-    pairs = len(store.duplicates)
-    notes = [
-        *dict.fromkeys(upstream.left_out for upstream in upstreams.values()),
-        f"{pairs} pairs of duplicates within {store.info.name}: each pair shares a side of every split."
-        if pairs
-        else f"No duplicates were found within {store.info.name}.",
-        "Pre-trained arms start from one checkpoint: the intervals do not know how another one would fare.",
+def _trained(run: Planned) -> bool:
+    return bool(run.spec.rates)
+
+
+def _notes(study: Study, runs: Gathered) -> list[str]:
+    plan = study.description["plan"]
+    notes = [*dict.fromkeys(origin["left_out"] for origin in study.description["upstreams"])]
+    for each in study.description["downstreams"]:
+        pairs = each["duplicate_pairs"]
+        notes.append(
+            f"{_count(pairs, 'pair')} of duplicates within {each['name']}, each on one side of every split."
+            if pairs
+            else f"No duplicates were found within {each['name']}."
+        )
+        if not each["patients_known"]:
+            notes.append(
+                f"Not all recordings of {each['name']} carry patient ids: patients may be on both sides."
+            )
+    single = [cell for cell, done in runs.cells.items() if {run.pretraining_seed for run in done} == {0}]
+    if single:
+        notes.append("Where a row names one pre-training, its interval does not know how another would fare.")
+    notes.append(
         "Verdicts are given on the contrasts that the plan named before any test part was opened, adjusted "
-        "for their number (Holm); all other intervals are exploratory and not adjusted.",
-    ]
-    if not store.info.patients_known:
-        notes.append("The recordings carry no patient ids: patient separation cannot be verified.")
-    if comparison.seeds < 5:
-        notes.append(f"{comparison.seeds} seeds are few: seed variance is estimated poorly.")
+        "for their number (Holm); all other intervals are exploratory and not adjusted."
+    )
+    if any(run.spec.tuning for run in study.planned):
+        notes.append(
+            f"Learning rates were chosen on {_count(plan['tuning_seeds'], 'other draw')} of n labels, alike "
+            "for all arms: these are labels beyond n, and may hold recordings that other seeds test."
+        )
+    if plan["seeds"] < 5:
+        notes.append(f"Seeds are few ({plan['seeds']}): seed variance is estimated poorly.")
     return notes
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _kept(study: Study, name: str) -> Any:
+    path = study.path / name
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def _over_known(function: Callable[[Sequence[float]], Any], values: Sequence[float | None]) -> float | None:
@@ -362,3 +342,6 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def _sd(values: Sequence[float | None]) -> float | None:
     return _over_known(lambda known: np.std(known, ddof=1) if len(known) > 1 else 0.0, values)
+
+
+__all__ = ["summarise"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
 
+from ecgtransfer.report.methods import methods
+from ecgtransfer.report.sheets import Sheet, leads_in_words, pipe, plain, sheets, to_markdown
 from ecgtransfer.report.view import (
     REFERENCE,
     Comparison,
@@ -14,28 +17,47 @@ from ecgtransfer.report.view import (
     Row,
     comparisons,
     difference,
-    duration,
     number,
     unique,
     verdict,
 )
 
+# What the Markdown report shows besides the comparisons; everything else is in `tables/`.
+_SHOWN = (
+    "catch_up",
+    "time_to_target",
+    "break_even",
+    "pretraining",
+    "calibration",
+    "baselines",
+    "against_baselines",
+    "negative_transfer",
+    "noise_ceiling",
+    "published",
+    "left_out",
+    "settings",
+)
+_MOST = 30
+
 
 def comparison_table(evidence: Evidence) -> list[Table]:
-    """Return a terminal table for each network and upstream – sizes down, arms across – and the baselines.
+    """Return a terminal table for each downstream, network and upstream, and the baselines.
 
-    Each cell has the mean macro AUROC ± its standard deviation over seeds, and below it the difference to
-    scratch with its interval. Four arms fit into 100 columns.
+    Sizes stand down, arms across. Each cell has the mean macro AUROC ± its standard deviation over seeds,
+    and below it the difference to scratch with its interval. Four arms fit into 100 columns.
     """
     tables = [_terminal(comparison, _level(evidence)) for comparison in comparisons(evidence)]
     baselines = evidence.get("baselines", [])
-    if baselines:
-        table = Table(title="Baselines without a network", title_justify="left")
-        names = unique(item["name"] for item in baselines)
+    for downstream in unique(item["downstream"] for item in baselines):
+        own = [item for item in baselines if item["downstream"] == downstream]
+        several = len({item["downstream"] for item in baselines}) > 1
+        title = f"{downstream}: baselines without a network" if several else "Baselines without a network"
+        table = Table(title=title, title_justify="left")
+        names = unique(item["name"] for item in own)
         for column in ("n", *names):
             table.add_column(column, justify="right")
-        for n in unique(item["n"] for item in baselines):
-            values = {item["name"]: item["auroc"] for item in baselines if item["n"] == n}
+        for n in unique(item["n"] for item in own):
+            values = {item["name"]: item["auroc"] for item in own if item["n"] == n}
             table.add_row(number(n), *(number(values.get(name)) for name in names))
         tables.append(table)
     return tables
@@ -82,8 +104,12 @@ def remarks(result: Mapping[str, Any]) -> list[str]:
 
 
 def markdown(evidence: Evidence) -> str:
-    """Return the whole evidence as Markdown: the answer, the comparisons, baselines, settings and notes."""
-    parts = [f"# {_plain(evidence['title'])}", str(evidence["sentence"]), describe_downstream(evidence)]
+    """Return the whole evidence as Markdown: answer, verdicts, comparisons, what else there is, and notes."""
+    known = sheets(evidence)
+    parts = [f"# {plain(evidence['title'])}", str(evidence["sentence"])]
+    if known["verdicts"].rows:
+        parts += _section(known["verdicts"])
+    parts += [describe_downstreams(evidence), describe_study(evidence)]
     level = _level(evidence)
     for comparison in comparisons(evidence):
         rows = [
@@ -94,82 +120,71 @@ def markdown(evidence: Evidence) -> str:
             ]
             for row in comparison.rows
         ]
-        parts.append(f"## {_plain(comparison.title)}")
-        parts.append(_pipe(["n", *comparison.arms, "seeds"], rows))
+        parts.append(f"## {plain(comparison.title)}")
+        parts.append(pipe(["n", *comparison.arms, "seeds"], rows))
         parts.append(
             "Macro AUROC, mean ± standard deviation over seeds; below it the difference to scratch with its "
             f"{level} interval over patients and seeds, and the verdict where the plan named the contrast."
         )
-    if evidence.get("baselines"):
-        rows = [
-            [b["name"], number(b["n"]), number(b["auroc"]), number(b["seeds"])] for b in evidence["baselines"]
-        ]
-        parts += ["## Baselines without a network", _pipe(["baseline", "n", "macro AUROC", "seeds"], rows)]
-    if evidence.get("against_baselines"):
-        rows = [
-            [c["network"], c["arm"], number(c["n"]), c["reference"], difference(c)]
-            for c in evidence["against_baselines"]
-        ]
-        header = ["network", "arm", "n", "baseline", "difference in macro AUROC"]
-        parts += ["## Networks against the baselines", _pipe(header, rows)]
-    if evidence.get("left_out"):
-        rows = [[item["target"], item["why"]] for item in evidence["left_out"]]
-        parts += ["## Targets left out of the macro mean", _pipe(["target", "why"], rows)]
-    if evidence.get("cost"):
-        parts += ["## Cost", _pipe(["what", "value"], [list(pair) for pair in cost_rows(evidence)])]
-    rows = [[key, value] for key, value in evidence.get("protocol", {}).items()]
-    if rows:
-        parts += ["## Settings", _pipe(["setting", "value"], rows)]
+    for name in _SHOWN:
+        if known[name].rows:
+            parts += _section(known[name])
     notes = report_notes(evidence)
     if notes:
         parts += ["## Notes", "\n".join(f"- {note}" for note in notes)]
-    return "\n\n".join(parts) + "\n"
+    parts.append(str(methods(evidence)).replace("# ", "## ", 1).replace("## References", "### References"))
+    return "\n\n".join(filter(None, parts)).rstrip() + "\n"
 
 
-def describe_downstream(evidence: Evidence) -> str:
-    """Return one sentence: which recordings the answer is about and where the pre-training came from."""
-    down = evidence["downstream"]
-    people = f"{number(down['patients'])} patients"
-    if not down["patients_known"]:
-        people = "patients not known, so each record counts as its own"
-    leads = down["leads"]
-    leads = (
-        f"{leads} leads"
-        if isinstance(leads, int)
-        else ("lead " if len(leads) == 1 else "leads ") + ", ".join(leads)
-    )
-    text = (
-        f"Downstream: {down['name']}, task {down['task']}, {number(down['records'])} records ({people}), "
-        f"{leads} at {down['sampling_rate']:g} Hz."
-    )
-    sources = [
+def describe_downstreams(evidence: Evidence) -> str:
+    """Return in a few sentences which recordings the answer is about and where the pre-training came from."""
+    text = []
+    for down in evidence.get("downstreams", []):
+        people = f"{number(down['patients'])} patients"
+        if not down["patients_known"]:
+            people = "patients not known, so each record counts as its own"
+        leads = ("lead " if len(down["leads"]) == 1 else "leads ") + leads_in_words(down["leads"])
+        text.append(
+            f"Downstream: {down['name']}, task {down['task']}, {number(down['records'])} records ({people}), "
+            f"{leads} at {down['sampling_rate']:g} Hz."
+        )
+    sources = unique(
         f"{up['name']} ({up['task']}, {number(up['records'])} records)"
         for up in evidence.get("upstreams", [])
-    ]
-    return text + (f" Pre-trained on: {'; '.join(sources)}." if sources else "")
+    )
+    return " ".join([*text, *([f"Pre-trained on: {'; '.join(sources)}."] if sources else [])])
 
 
-def cost_rows(evidence: Evidence) -> list[tuple[str, str]]:
-    """Return what the study took, as pairs of words and figures."""
-    return [
-        (key.removesuffix("_seconds").replace("_", " ") + " (time)", duration(value))
-        if key.endswith("_seconds")
-        else (key.replace("_", " "), number(value))
-        for key, value in (evidence.get("cost") or {}).items()
+def describe_study(evidence: Evidence) -> str:
+    """Return one sentence: seeds, updates, and under which hash the plan was frozen."""
+    study = evidence.get("study") or {}
+    parts = [
+        f"{number(study[key])} {what}{'s' if study[key] != 1 else ''}"
+        for key, what in (("seeds", "seed"), ("pretraining_seeds", "pre-training seed"))
+        if study.get(key)
     ]
+    if study.get("updates"):
+        parts.append(f"{number(study['updates'])} updates per training")
+    frozen = f"; the plan was frozen as {str(study['hash'])[:12]}" if study.get("hash") else ""
+    return f"{', '.join(parts)}{frozen}." if parts else ""
 
 
 def report_notes(evidence: Evidence) -> list[str]:
     """Return the notes of the evidence, and those of its intervals with the places they concern."""
     notes = [str(note) for note in evidence.get("notes", [])]
+    several = len(evidence.get("downstreams", [])) > 1
     of_intervals: dict[str, list[str]] = {}
     for contrast in evidence.get("contrasts", []):
         for note in filter(None, str(contrast.get("note") or "").split("; ")):
             size = "all" if contrast["n_is_all"] else contrast["n"]
-            of_intervals.setdefault(note, []).append(f"{contrast['network']} {contrast['arm']} n={size}")
+            where = f"{contrast['downstream']} " if several else ""
+            of_intervals.setdefault(note, []).append(
+                f"{where}{contrast['network']} {contrast['arm']} n={size}"
+            )
     total = len(evidence.get("contrasts", []))
     for note, places in of_intervals.items():
-        where = ", ".join(unique(places)) if len(places) <= 4 else f"{len(places)} of {total} intervals"
+        shown = unique(places)
+        where = ", ".join(shown) if len(shown) <= 4 else f"{len(places)} of {total} intervals"
         notes.append(f"{where}: {note}")
     return notes
 
@@ -209,11 +224,9 @@ def _level(evidence: Evidence) -> str:
     return "/".join(levels) or "95 %"
 
 
-def _pipe(header: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(_plain(value) for value in line) + " |" for line in lines)
-
-
-def _plain(value: object) -> str:
-    """Return text that stays within its table cell or heading."""
-    return str(value).replace("|", "\\|").replace("\n", " ")
+def _section(sheet: Sheet) -> list[str]:
+    """Return a table with its heading; of a long one the first rows, and how many there are."""
+    shown = dataclasses.replace(sheet, rows=sheet.rows[:_MOST])
+    rest = len(sheet.rows) - _MOST
+    more = f"{rest} more rows are in `tables/{sheet.name}.md`. " if rest > 0 else ""
+    return [f"## {plain(sheet.title)}", to_markdown(shown), f"{more}{sheet.note}"]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgtransfer.datasets.published import published_split
 from ecgtransfer.datasets.splits import split
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.datasets.tasks import Target, Task
@@ -90,5 +91,15 @@ def _records(
         how = "every labelled record of a store that the model was not trained on by that name"
         return labelled, f"{how}. {left_out(card, store)}"
     spec = card["spec"]
+    if spec.get("final"):
+        raise ModelError(
+            "the model has learnt from every label of this store",
+            where=folder,
+            remedy="Evaluate it on another store; what to expect of it is on its card",
+        )
+    if spec.get("protocol") == "paper":
+        published = published_split(store, task)
+        chosen = "the test part of the store that the model was trained on, which also chose its epoch"
+        return published.test, f"{chosen}; {published.how}"
     division = split(store, task, study_seed=spec["study_seed"], seed=spec["seed"], excluded=spec["excluded"])
     return division.test, f"the test part of the store that the model was trained on; {division.how}"

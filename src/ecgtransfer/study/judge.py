@@ -1,9 +1,10 @@
-"""What a run's predictions are worth: thresholds from the validation part, then the test part once."""
+"""What a run's predictions are worth: thresholds chosen elsewhere, then the test part once."""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ecgtransfer import __version__
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ModelError
 from ecgtransfer.study.ledger import Predictions
+from ecgtransfer.study.protocols import protocol
 from ecgtransfer.study.spec import RunSpec
 from ecgtransfer.training import evaluate, known_bce, specificity_thresholds, thresholds
 
@@ -38,19 +40,30 @@ def judge(
     labels : float32 [records of the store, targets]
         1 present, 0 absent, NaN unknown.
     records, logits : mapping
-        ``validation`` and ``test`` → positions in the store, and logits [positions, targets].
+        ``validation`` and ``test`` → positions in the store, and logits [positions, targets]. Without
+        ``test`` (a tuning run) nothing is said of it.
     """
     known = labels[records["validation"]]
     loss = known_bce(known, logits["validation"])
-    points = {
-        "thresholds": thresholds(known, logits["validation"]),
-        "specificity_thresholds": specificity_thresholds(
-            known, logits["validation"], specificity=SPECIFICITY
-        ),
-    }
+    fixed = protocol(spec.protocol).threshold
+    if fixed is None:
+        points = {
+            "thresholds": thresholds(known, logits["validation"]),
+            "specificity_thresholds": specificity_thresholds(
+                known, logits["validation"], specificity=SPECIFICITY
+            ),
+        }
+    else:
+        everywhere = math.log(fixed / (1 - fixed))
+        points = {
+            "thresholds": [everywhere] * len(spec.targets),
+            "specificity_thresholds": [None] * len(spec.targets),
+        }
+    judged = {"validation_loss": loss if np.isfinite(loss) else None, "operating_points": points}
+    if "test" not in logits:
+        return judged
     return {
-        "validation_loss": loss if np.isfinite(loss) else None,
-        "operating_points": points,
+        **judged,
         "test": metrics(
             labels[records["test"]],
             logits["test"],
@@ -133,7 +146,8 @@ def describe_model(
         "spec": spec.as_dict(),
         "data": [data, *(upstream["data"] if upstream is not None else [])],
         "operating_points": result["operating_points"],
-        "score": result["test"]["macro"],
+        # A model that learnt from every label has none of its own.
+        "score": result["test"]["macro"] if "test" in result else None,
         "made_with": f"ecgtransfer {__version__}",
     }
 

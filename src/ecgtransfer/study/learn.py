@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,54 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ecgtransfer.datasets.splits import split, subset
 from ecgtransfer.datasets.store import Store
+from ecgtransfer.evidence.epoch_choice import choose_on_test
 from ecgtransfer.networks import Network, build, load_encoder
 from ecgtransfer.progress import Progress
-from ecgtransfer.seeds import entropy
+from ecgtransfer.seeds import entropy, stream
 from ecgtransfer.study.baselines import BASELINES, fit_baseline
+from ecgtransfer.study.parts import Floats, Parts
+from ecgtransfer.study.protocols import protocol
 from ecgtransfer.study.spec import RunSpec
 from ecgtransfer.training import Feed, FitSettings, fit, predict_logits
 from ecgtransfer.transfer import PRETRAIN, Arm, estimate_normalisation, fit_head, freeze, get_arm
 
 # How often a training leaves a checkpoint from which a killed run goes on.
 CHECKPOINT_SECONDS = 30.0
-
-Positions = NDArray[np.int64]
-Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Record positions of the three parts, the labels of the whole store [records, targets], and how."""
-
-    train: Positions
-    validation: Positions
-    test: Positions
-    labels: Floats
-    how: str
-    unlabelled: int
-
-    @classmethod
-    def of(cls, spec: RunSpec, store: Store) -> Parts:
-        """Divide the store as the run's seeds say; `ConfigError` for a size that the pool cannot serve."""
-        task = store.task(spec.task)
-        division = split(store, task, study_seed=spec.study_seed, seed=spec.seed, excluded=spec.excluded)
-        chosen = subset(store, task, division.pool, spec.n, study_seed=spec.study_seed, seed=spec.seed)
-        return cls(
-            train=chosen.train,
-            validation=chosen.validation,
-            test=division.test,
-            labels=store.labels(task),
-            how=division.how,
-            unlabelled=division.unlabelled,
-        )
-
-    def feed(self, store: Store, records: Positions) -> Feed:
-        """Return these records with their labels, ready for a network."""
-        return Feed(store, records, self.labels[records])
 
 
 @dataclass
@@ -69,6 +37,7 @@ class Outcome:
     details: dict[str, Any]
     network: Network | None = None
     history: tuple[dict[str, float], ...] = ()
+    logits_by_epoch: Floats | None = None
     training_seconds: float = 0.0
     trained_here: float = 0.0
     records_seen: int = 0
@@ -81,8 +50,10 @@ def learn(
     upstream: Path | None,
     working: Path,
     progress: Progress | None,
+    *,
+    rates: tuple[float, ...],
 ) -> Outcome:
-    """Learn from the training part, choose on the validation part, and say what that makes of both others.
+    """Learn from the training part, choose where the protocol says, and say what that makes of the others.
 
     Parameters
     ----------
@@ -90,10 +61,12 @@ def learn(
         The model folder that a pre-trained arm starts from.
     working : Path
         Where checkpoints are left, and found again after a kill.
+    rates : tuple of float
+        Learning rates to try here: the run's own, or the one that its tuning runs chose.
     """
     if spec.network in BASELINES:
         return _run_baseline(spec, store, parts)
-    return _run_network(spec, store, parts, upstream, working, progress)
+    return _run_network(spec, store, parts, upstream, working, progress, rates)
 
 
 def _run_baseline(spec: RunSpec, store: Store, parts: Parts) -> Outcome:
@@ -108,6 +81,7 @@ def _run_network(
     upstream: Path | None,
     working: Path,
     progress: Progress | None,
+    rates: tuple[float, ...],
 ) -> Outcome:
     arm = get_arm(spec.arm)
     network = build(
@@ -121,7 +95,8 @@ def _run_network(
         ),
         head_seed=entropy(spec.study_seed, spec.seed, "head"),
     )
-    train, validation = parts.feed(store, parts.train), parts.feed(store, parts.validation)
+    rules = protocol(spec.protocol)
+    train, held_out = parts.feed(store, parts.train), parts.feed(store, getattr(parts, rules.chosen_on))
     details: dict[str, Any] = {}
     if arm.start == "pretrained":
         assert upstream is not None  # the runner saw to it
@@ -133,13 +108,32 @@ def _run_network(
         }
     outcome = Outcome(np.empty(0, np.float32), np.empty(0, np.float32), details, network)
     if arm.moves == "head":
-        _fit_head(outcome, arm, network, train, validation)
+        _fit_head(outcome, arm, network, train, held_out)
     else:
-        _search_rate(outcome, spec, network, train, validation, working, progress)
+        _search_rate(outcome, spec, network, train, held_out, working, progress, rates)
     # In float32 whatever the training's precision: rounded logits tie, and ties move ranks.
-    outcome.validation_logits = predict_logits(network, validation)
-    outcome.test_logits = predict_logits(network, parts.feed(store, parts.test))
+    if rules.chosen_on == "validation":
+        outcome.validation_logits = predict_logits(network, held_out)
+        if spec.tests:
+            outcome.test_logits = predict_logits(network, parts.feed(store, parts.test))
+    else:
+        outcome.validation_logits = np.empty((0, len(spec.targets)), np.float32)
+        outcome.test_logits = predict_logits(network, held_out)
+        outcome.details["paper"] = _epoch_choice(outcome, spec, store, parts)
     return outcome
+
+
+def _epoch_choice(outcome: Outcome, spec: RunSpec, store: Store, parts: Parts) -> dict[str, Any] | None:
+    """Say what choosing the epoch on the test part did; None where training diverged before its first."""
+    if outcome.logits_by_epoch is None:
+        return None
+    return choose_on_test(
+        parts.labels[parts.test],
+        outcome.logits_by_epoch,
+        store.groups[parts.test],
+        stream(spec.study_seed, spec.seed, "bootstrap", "halves"),
+        average="mean" if spec.arm == PRETRAIN.name else "weighted",
+    ).as_dict()
 
 
 def _fit_head(outcome: Outcome, arm: Arm, network: Network, train: Feed, validation: Feed) -> None:
@@ -159,15 +153,16 @@ def _search_rate(
     spec: RunSpec,
     network: Network,
     train: Feed,
-    validation: Feed,
+    held_out: Feed,
     working: Path,
     progress: Progress | None,
+    rates: tuple[float, ...],
 ) -> None:
     """Train once per rate from the same start, and leave the network with the lowest validation loss."""
-    budget = spec.budget
+    budget, rules = spec.budget, protocol(spec.protocol)
     start = copy.deepcopy(network.state_dict())
     found = []
-    for number, rate in enumerate(spec.rates):
+    for number, rate in enumerate(rates):
         network.load_state_dict(start)
         settings = FitSettings(
             updates=budget.updates,
@@ -175,8 +170,11 @@ def _search_rate(
             learning_rate=rate,
             weight_decay=budget.weight_decay,
             warmup_fraction=budget.warmup_fraction,
-            clip_norm=budget.clip_norm,
+            clip_norm=math.inf if budget.clip_norm is None else budget.clip_norm,
+            schedule=budget.schedule,
+            optimizer=budget.optimizer,
             validate_every=max(1, budget.updates // budget.validations),
+            whole_epochs=rules.whole_epochs,
             precision=spec.precision,
             augment=budget.augment,
             study_seed=spec.study_seed,
@@ -186,8 +184,10 @@ def _search_rate(
         fitted = fit(
             network,
             train,
-            validation,
+            held_out,
             settings,
+            selection=rules.selection_of(spec.arm),
+            keep_logits=rules.chosen_on == "test",
             checkpoint=working / f"checkpoint-{number}.safetensors",
             checkpoint_every=CHECKPOINT_SECONDS,
             progress=_told(progress, budget.updates, rate),
@@ -196,15 +196,19 @@ def _search_rate(
         outcome.training_seconds += fitted.seconds
         outcome.records_seen += fitted.records_seen
         found.append((rate, fitted, copy.deepcopy(network.state_dict())))
-    chosen = choose_rate({rate: fitted.validation_loss for rate, fitted, _ in found})
+    # What was chosen on the test part is no validation loss; that protocol has a single rate.
+    validated = rules.chosen_on == "validation"
+    losses = {rate: fitted.score if validated else None for rate, fitted, _ in found}
+    chosen = choose_rate(losses)
     fitted, weights = next((fitted, weights) for rate, fitted, weights in found if rate == chosen)
     network.load_state_dict(weights)
     network.eval()
     outcome.history = tuple(fitted.history)
+    outcome.logits_by_epoch = fitted.held_out_logits
     outcome.details |= {
         "learning_rate": chosen,
         "search": [
-            {"rate": rate, "validation_loss": each.validation_loss, "diverged_at": each.diverged_at}
+            {"rate": rate, "validation_loss": losses[rate], "diverged_at": each.diverged_at}
             for rate, each, _ in found
         ],
         "best_update": fitted.best_update,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import uuid
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgtransfer.errors import StudyError
-from ecgtransfer.study.spec import RunSpec
+from ecgtransfer.study.spec import RUNNER_VERSION, RunSpec
 
 PREDICTION_FIELDS = ("record_id", "patient_id", "logits", "labels")
 
@@ -62,6 +64,19 @@ class Ledger:
         read_result(folder, spec)
         return True
 
+    def is_complete(self, run_id: str) -> bool:
+        """Say whether a run of this id lies here, without reading it."""
+        return (self.folder(run_id) / "result.json").exists()
+
+    def sweep(self) -> None:
+        """Remove what killed processes left of runs that are complete."""
+        if not self.runs.exists():
+            return
+        for path in self.runs.iterdir():
+            name = path.name.removeprefix(".").partition(".")[0]
+            if path.name.startswith(".") and path.name.endswith(".partial") and self.is_complete(name):
+                shutil.rmtree(path, ignore_errors=True)
+
     def result(self, spec: RunSpec) -> dict[str, Any]:
         """Return the ``result`` part of a run: what is compared between machines of a kind."""
         result: dict[str, Any] = read_result(self.folder(spec.id), spec)["result"]
@@ -88,17 +103,24 @@ def read_result(folder: Path, spec: RunSpec | None = None) -> dict[str, Any]:
     path = folder / "result.json"
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found = RunSpec.from_dict(content["spec"])
+        version = content["spec"].get("version", RUNNER_VERSION)
+        found = RunSpec.from_dict(content["spec"]) if version == RUNNER_VERSION else None
     except FileNotFoundError:
         raise StudyError(
             "a run without its result", where=folder, remedy="Remove this folder and start again"
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StudyError(
             f"the result cannot be read ({error})",
             where=path,
             remedy="Remove this run's folder and start again: the run is repeated",
         ) from None
+    if found is None:
+        raise StudyError(
+            f"the run was made by version {version} of the recipe, and this is version {RUNNER_VERSION}",
+            where=folder,
+            remedy="Start anew in another folder, or go on with the ecgtransfer that made it",
+        )
     if spec is not None and found != spec:
         raise StudyError(
             "the folder holds another run",
@@ -143,18 +165,72 @@ def read_predictions(folder: Path, part: str) -> Predictions:
         ) from None
 
 
-def working_folder(folder: Path) -> Path:
-    """Return (and make) the folder that a run works in until it is whole: its checkpoints survive a kill."""
-    working = folder.parent / f".{folder.name}.partial"
-    working.mkdir(parents=True, exist_ok=True)
+def working_folder(folder: Path, *, adopt: bool = False) -> Path:
+    """Return (and make) the folder that a run works in until it is whole: its checkpoints survive a kill.
+
+    Parameters
+    ----------
+    folder : Path
+        What the run will be called.
+    adopt : bool
+        For a run that is leased. The folder then has a name of its own, and what another process left of this
+        run is moved into it: should that process still live, its paths lead nowhere, and it cannot disturb.
+    """
+    if not adopt:
+        working = folder.parent / f".{folder.name}.partial"
+        working.mkdir(parents=True, exist_ok=True)
+        return working
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    working = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}.partial"
+    for left in _partial(folder.parent, folder.name):
+        if not working.exists():
+            with contextlib.suppress(OSError):
+                left.rename(working)
+                (working / "lock").unlink(missing_ok=True)
+        shutil.rmtree(left, ignore_errors=True)
+    working.mkdir(exist_ok=True)
     return working
 
 
 def commit(working: Path, folder: Path) -> None:
     """Give a finished working folder its name. One that is there already wins: equal ids are equal runs."""
+    # What has the name is whole even if the power fails.
+    for path in (*working.iterdir(), working):
+        _to_disk(path)
     try:
         os.rename(working, folder)
     except OSError:
         if not (folder / "result.json").exists():
             raise
         shutil.rmtree(working, ignore_errors=True)
+    _to_disk(folder.parent)
+
+
+def _partial(runs: Path, name: str) -> list[Path]:
+    """Return the folders in which a run was worked on, the newest first."""
+    found = [
+        path
+        for path in runs.iterdir()
+        if path.name.startswith(f".{name}.") and path.name.endswith(".partial")
+    ]
+    return sorted(found, key=_changed, reverse=True)
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # its process has finished or removed it meanwhile
+        return 0.0
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or the list of a folder's files, has reached the disk."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:  # systems that do not open folders
+        return
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,166 +1,322 @@
-"""From a question to the exact list of runs."""
+"""A study as it is asked for: typed, checked by itself, and knowing neither stores nor runs yet."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
-import numpy as np
-
-from ecgtransfer.datasets.overlap import overlap
-from ecgtransfer.datasets.splits import N_FOLDS, positives_per_fold, split
-from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError
 from ecgtransfer.evidence import MARGIN
 from ecgtransfer.networks import card
 from ecgtransfer.study.baselines import BASELINES
-from ecgtransfer.study.spec import Budget, RunSpec
-from ecgtransfer.training import precision_for
+from ecgtransfer.study.spec import Budget
 from ecgtransfer.transfer import PRETRAIN, get_arm
 
-# What a target needs to count in macro averages: of both classes, in the whole store and in each test part.
-MINIMUM_RECORDS = 10
-MINIMUM_PER_TEST_PART = 2
+MOST_PRIMARY = 8
+RATES = (3e-4, 1e-3, 3e-3)
+PRETRAINING_RATE = 1e-3
+BUDGET = Budget(updates=400, batch_size=32)
+PRETRAINING_BUDGET = Budget(updates=3000, batch_size=64, validations=10)
+# Tuning seeds are numbered from here, so that no one takes them for evidence.
+FIRST_TUNING_SEED = 10_000
+TUNING_SEEDS = 3
+PRETRAINING_SEEDS = 3
 
 
 @dataclass(frozen=True)
-class MacroSet:
-    """The targets that macro averages run over, and why the others do not count."""
-
-    targets: tuple[str, ...]
-    left_out: tuple[tuple[str, str], ...]
-
-
-def macro_set(
-    store: Store, task: str, *, study_seed: int, seeds: Sequence[int], excluded: Sequence[str] = ()
-) -> MacroSet:
-    """Fix the macro's targets before the first run: those with enough of both classes in every test part.
-
-    Parameters
-    ----------
-    store : Store
-    task : str
-    study_seed : int
-    seeds : sequence of int
-        All folds of every partition that one of them tests are looked at, so that the set does not hang on
-        which folds a study happens to use.
-    excluded : sequence of str
-        Ids of records that take no part.
-
-    Raises
-    ------
-    ConfigError
-        When no target has enough: nothing could be compared.
-    """
-    names = store.task(task).target_names
-    labels = store.labels(store.task(task))
-    labels = labels[~store.records["record_id"].isin(excluded).to_numpy(dtype=bool)]
-    total = np.stack([(labels == 1).sum(axis=0), (labels == 0).sum(axis=0)], axis=1)  # [targets, 2]
-    partitions = sorted({seed // N_FOLDS for seed in seeds})
-    every = [partition * N_FOLDS + fold for partition in partitions for fold in range(N_FOLDS)]
-    counted = positives_per_fold(
-        store, store.task(task), study_seed=study_seed, seeds=every, excluded=excluded
-    )
-    lowest = counted.min(axis=0)
-    kept, left_out = [], []
-    for i, name in enumerate(names):
-        if total[i].min() < MINIMUM_RECORDS:
-            found = f"{total[i, 0]} positives and {total[i, 1]} negatives"
-            left_out.append((name, f"{found}, {MINIMUM_RECORDS} needed"))
-        elif lowest[i].min() < MINIMUM_PER_TEST_PART:
-            found = f"a test part holds {lowest[i, 0]} positives and {lowest[i, 1]} negatives"
-            left_out.append((name, f"{found}, {MINIMUM_PER_TEST_PART} needed"))
-        else:
-            kept.append(name)
-    if not kept:
-        reasons = "; ".join(f"{name}: {why}" for name, why in left_out)
-        raise ConfigError(
-            f"task '{task}' has no target with enough records to compare on ({reasons})",
-            where=store.path,
-            remedy="Add labelled records, or choose another task",
-        )
-    return MacroSet(tuple(kept), tuple(left_out))
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Fine-tuning against scratch on one downstream task: what `compare` asks for.
+class UpstreamPlan:
+    """What the pre-trained arms start from: a store to pre-train on, or finished models.
 
     Attributes
     ----------
-    networks, arms : tuple of str
-        ``scratch`` is always among the arms: it is what the others are compared with.
-    task : str
-        Of the downstream store.
+    name : str
+        Unique in the study.
+    store : Path or None
+        Every network is pre-trained on it, once per pre-training seed.
+    models : tuple of Path
+        Model folders instead; several of one network stand for as many pre-training seeds.
+    task : str or None
+        Of the store; None takes its only one.
+    budget : Budget
+        Of each pre-training.
+    learning_rate : float
+    seeds : int
+        Pre-training seeds 0 … seeds − 1. The headline pair uses all of them, the other pairs the first.
+    """
+
+    name: str
+    store: Path | None = None
+    models: tuple[Path, ...] = ()
+    task: str | None = None
+    budget: Budget = PRETRAINING_BUDGET
+    learning_rate: float = PRETRAINING_RATE
+    seeds: int = PRETRAINING_SEEDS
+
+    def __post_init__(self) -> None:
+        if (self.store is None) == (not self.models):
+            raise ConfigError(
+                f"upstream '{self.name}' needs a store or models, and not both",
+                remedy='Give store = "NAME.ecgs", or models = ["MODEL-FOLDER"]',
+            )
+        check_rate(self.learning_rate)
+        if self.seeds < 1:
+            raise ConfigError(f"upstream '{self.name}' has {self.seeds} pre-training seeds; one is needed")
+
+
+@dataclass(frozen=True)
+class DownstreamPlan:
+    """A store that somebody cares for.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the study.
+    store : Path
+    task : str or None
+        None takes the store's only one.
     sizes : tuple of int or None
         Labels used, validation included; None is the whole pool.
+    upstreams : tuple of str
+        Names of the upstreams to start from; empty for all.
+    """
+
+    name: str
+    store: Path
+    task: str | None
+    sizes: tuple[int | None, ...]
+    upstreams: tuple[str, ...] = ()
+
+    def check_whole(self, pool: int) -> None:
+        """Refuse a size that is the whole pool, in labels, where that is also asked for by name."""
+        if None in self.sizes and pool in self.sizes:
+            raise ConfigError(
+                f"size {pool} is the whole pool of '{self.name}', and 'all' is asked for too",
+                remedy="Leave one of them out",
+            )
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """An arm against scratch, with the same network and as many labels.
+
+    Attributes
+    ----------
+    downstream, network, arm : str
+    upstream : str or None
+        None where the arm starts from random weights.
+    n : int or None
+        None is the whole pool.
+    """
+
+    downstream: str
+    network: str
+    upstream: str | None
+    arm: str
+    n: int | None
+
+    def __str__(self) -> str:
+        origin = "" if self.upstream is None else f" from {self.upstream}"
+        size = "all labels" if self.n is None else f"{self.n} labels"
+        return f"{self.network}, {self.arm}{origin} on {self.downstream} with {size}"
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """Fine-tuning against scratch: the question that a study answers.
+
+    Attributes
+    ----------
+    name : str
+    networks, arms : tuple of str
+        ``scratch`` is always among the arms: it is what the others are compared with.
+    upstreams : tuple of UpstreamPlan
+    downstreams : tuple of DownstreamPlan
     seeds : int
         Seeds 0 … seeds − 1, the same for every arm.
     budget : Budget
-        Of every training.
+        Of every downstream training.
     rates : tuple of float
-        The same learning rates for every arm that trains everything, tried within each run.
+        The same learning rates for every arm that trains everything.
+    tuning_seeds : int
+        So many seeds that are never evidence choose the rate of each network x upstream x arm x size, by
+        their mean validation loss. With 0 each run tries all rates within its own n labels.
+    convergence : tuple of int or None
+        Sizes at which budgets of 1/8, 1/4 and 1/2 are run beside the whole one, each with its own schedule.
     baselines : tuple of str
         Plain models beside the networks.
+    primary : tuple of Contrast
+        Those that get a verdict; empty for the rule of `primary_family`.
+    margin : float
+        Differences in macro AUROC within ± this make no difference.
+    protocol : {'sound', 'paper'}
+    epochs : int or None
+        Of the protocol ``paper``, whose budgets follow from them; None for the study's 100.
     study_seed : int
         Another one draws other folds, subsets and weights throughout.
     threads : int
         Threads of each run.
-    margin : float
-        Differences in macro AUROC within ± this make no difference.
     """
 
+    name: str
     networks: tuple[str, ...]
-    arms: tuple[str, ...]
-    task: str
-    sizes: tuple[int | None, ...]
-    seeds: int
-    budget: Budget
-    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    upstreams: tuple[UpstreamPlan, ...]
+    downstreams: tuple[DownstreamPlan, ...]
+    arms: tuple[str, ...] = ("scratch", "full", "linear-probe", "frozen-random")
+    seeds: int = 10
+    budget: Budget = BUDGET
+    rates: tuple[float, ...] = RATES
+    tuning_seeds: int = TUNING_SEEDS
+    convergence: tuple[int | None, ...] = ()
     baselines: tuple[str, ...] = tuple(BASELINES)
+    primary: tuple[Contrast, ...] = ()
+    margin: float = MARGIN
+    protocol: Literal["sound", "paper"] = "sound"
+    epochs: int | None = None
     study_seed: int = 0
     threads: int = 1
-    margin: float = MARGIN
 
     def __post_init__(self) -> None:
         if "scratch" not in self.arms:
             object.__setattr__(self, "arms", ("scratch", *self.arms))
-        for name in self.arms:
-            if get_arm(name) is PRETRAIN:
-                raise ConfigError(f"arm '{name}' is no arm of a comparison")
-        for name in self.networks:
-            card(name)
+        self._check_names()
+        self._check_protocol()
         for rate in self.rates:
             check_rate(rate)
         if not 0 < self.margin < 1:
             raise ConfigError(
                 f"{self.margin:g} is no margin", remedy="Give an AUROC difference, such as 0.01"
             )
-        if self.seeds < 1 or not self.rates or not self.sizes or not self.networks:
-            raise ConfigError("a comparison needs at least one network, one size, one seed and one rate")
-        for what in ("networks", "arms", "sizes", "rates"):
-            if len(set(getattr(self, what))) != len(getattr(self, what)):
-                raise ConfigError(f"{what} names something twice: {', '.join(map(str, getattr(self, what)))}")
+        if self.seeds < 1 or not self.rates or not self.networks or not self.downstreams:
+            raise ConfigError(
+                "a study needs at least one network, one downstream store, one seed and one rate"
+            )
+        if not 0 <= self.tuning_seeds <= 100 or self.seeds > FIRST_TUNING_SEED:
+            raise ConfigError(
+                f"{self.seeds} seeds and {self.tuning_seeds} tuning seeds cannot be had",
+                remedy=f"At most {FIRST_TUNING_SEED:,} seeds and 100 tuning seeds",
+            )
+        if len(self.primary) > MOST_PRIMARY:
+            raise ConfigError(
+                f"{len(self.primary)} primary contrasts",
+                remedy=f"Name at most {MOST_PRIMARY}: each more makes every interval wider",
+            )
+        planned = set(contrasts(self))
+        for contrast in self.primary:
+            if contrast not in planned:
+                raise ConfigError(
+                    f"the primary contrast '{contrast}' is not among what the study runs",
+                    remedy="Name networks, arms, upstreams, downstreams and sizes of this plan",
+                )
+        sizes = {n for downstream in self.downstreams for n in downstream.sizes}
+        for n in self.convergence:
+            if n not in sizes:
+                raise ConfigError(
+                    f"convergence at size {'all' if n is None else n}, which no downstream has",
+                    remedy="Choose among the sizes of the study",
+                )
+        if self.convergence and not self.tuning_seeds:
+            raise ConfigError(
+                "convergence needs tuning seeds: they name the target that is to be reached",
+                remedy="Give at least one tuning seed, or leave convergence out",
+            )
+
+    def _check_protocol(self) -> None:
+        if self.protocol == "sound" and self.epochs is not None:
+            raise ConfigError(
+                "the protocol 'sound' counts updates, not epochs",
+                remedy='Give updates in [budget], or protocol = "paper"',
+            )
+        if self.protocol == "paper" and not set(self.arms) <= {"scratch", "full"}:
+            raise ConfigError(
+                "the published protocol has the arms scratch and full alone",
+                remedy='Give arms = ["scratch", "full"]',
+            )
+
+    def _check_names(self) -> None:
+        for name in self.arms:
+            if get_arm(name) is PRETRAIN:
+                raise ConfigError(f"arm '{name}' is no arm of a comparison")
+        for name in self.networks:
+            card(name)
+        for name in self.baselines:
+            if name not in BASELINES:
+                raise ConfigError(f"unknown baseline '{name}'", remedy=f"Known: {', '.join(BASELINES)}")
+        for what in ("networks", "arms", "rates", "baselines", "convergence", "primary"):
+            _once(what, getattr(self, what))
+        _once("upstreams", [upstream.name for upstream in self.upstreams])
+        _once("downstreams", [downstream.name for downstream in self.downstreams])
+        known = [upstream.name for upstream in self.upstreams]
+        for downstream in self.downstreams:
+            _once(f"sizes of {downstream.name}", downstream.sizes)
+            if not downstream.sizes:
+                raise ConfigError(
+                    f"downstream '{downstream.name}' has no sizes", remedy='Give sizes = ["all"]'
+                )
+            for name in downstream.upstreams:
+                if name not in known:
+                    raise ConfigError(
+                        f"downstream '{downstream.name}' names the upstream '{name}'",
+                        remedy=f"Known: {', '.join(known) or 'none'}",
+                    )
+
+    def starts(self, downstream: DownstreamPlan) -> tuple[UpstreamPlan, ...]:
+        """Return the upstreams that a downstream's pre-trained arms start from, in the order of the plan."""
+        wanted = downstream.upstreams
+        return tuple(upstream for upstream in self.upstreams if not wanted or upstream.name in wanted)
+
+    @property
+    def headline(self) -> tuple[str, str, str] | None:
+        """Network, upstream and downstream that all pre-training seeds are run for, if any."""
+        first = self.downstreams[0]
+        starts = self.starts(first)
+        return (self.networks[0], starts[0].name, first.name) if starts else None
 
 
-MOST_PRIMARY = 8
+def contrasts(plan: StudyPlan) -> tuple[Contrast, ...]:
+    """Return every arm against scratch that a study will show."""
+    found = []
+    for downstream in plan.downstreams:
+        for network in plan.networks:
+            for arm in plan.arms:
+                if arm == "scratch":
+                    continue
+                origins: Sequence[str | None] = (
+                    [upstream.name for upstream in plan.starts(downstream)]
+                    if get_arm(arm).start == "pretrained"
+                    else [None]
+                )
+                found += [
+                    Contrast(downstream.name, network, upstream, arm, n)
+                    for upstream in origins
+                    for n in downstream.sizes
+                ]
+    return tuple(found)
 
 
-def primary_family(comparison: Comparison) -> tuple[tuple[str, str, int | None], ...]:
-    """Return the contrasts with scratch that a verdict is given on: network, arm, size; eight at most.
+def primary_family(plan: StudyPlan) -> tuple[Contrast, ...]:
+    """Return the contrasts with scratch that a verdict is given on: eight at most.
 
-    The arm is full fine-tuning, or the first that is asked for without it. Where there are more than eight
-    networks x sizes, the smallest size of each network comes first, then the largest, then the others. All
-    else is exploratory: shown with its interval, without a verdict.
+    Where the plan names none, the arm is full fine-tuning, or the first that is asked for without it. Every
+    network x upstream x downstream comes with its smallest size first, then with its largest, then with the
+    others, the smaller before the larger. All else is exploratory: its interval is shown, without a verdict.
     """
-    others = [arm for arm in comparison.arms if arm != "scratch"]
+    if plan.primary:
+        return plan.primary
+    others = [arm for arm in plan.arms if arm != "scratch"]
     if not others:
         return ()
     arm = "full" if "full" in others else others[0]
-    sizes = sorted(comparison.sizes, key=lambda n: math.inf if n is None else n)
-    first = [sizes[0], *([sizes[-1]] if len(sizes) > 1 else []), *sizes[1:-1]]
-    return tuple((network, arm, n) for n in first for network in comparison.networks)[:MOST_PRIMARY]
+    order: dict[tuple[str, int | None], int] = {}
+    for downstream in plan.downstreams:
+        sizes = sorted(downstream.sizes, key=lambda n: math.inf if n is None else n)
+        first = [sizes[0], *([sizes[-1]] if len(sizes) > 1 else []), *sizes[1:-1]]
+        order |= {(downstream.name, n): place for place, n in enumerate(first)}
+    known = [contrast for contrast in contrasts(plan) if contrast.arm == arm]
+    known.sort(key=lambda contrast: order[contrast.downstream, contrast.n])
+    return tuple(known[:MOST_PRIMARY])
 
 
 def check_rate(rate: float) -> None:
@@ -169,147 +325,6 @@ def check_rate(rate: float) -> None:
         raise ConfigError(f"{rate:g} is not a learning rate", remedy="Give a number above 0, such as 0.001")
 
 
-def check_sizes(comparison: Comparison, store: Store) -> None:
-    """Refuse a size that some seed's pool cannot serve, before anything is trained."""
-    task = store.task(comparison.task)
-    least = min(
-        len(split(store, task, study_seed=comparison.study_seed, seed=seed).pool)
-        for seed in range(comparison.seeds)
-    )
-    for n in comparison.sizes:
-        if n is not None and n > least:
-            raise ConfigError(
-                f"size {n} is more than the {least} labelled records that remain beside the test part",
-                where=store.path,
-                remedy="Give smaller sizes, or 'all' for every record of the pool",
-            )
-
-
-def comparison_specs(
-    comparison: Comparison, store: Store, macro: MacroSet, upstreams: dict[str, str]
-) -> list[RunSpec]:
-    """Return every run of a comparison: networks × sizes × arms × seeds, then baselines × sizes × seeds.
-
-    Parameters
-    ----------
-    upstreams : dict
-        Network → what its pre-trained encoder is (`RunSpec.upstream`).
-    """
-    cells = [
-        (network, arm, n)
-        for network in comparison.networks
-        for n in comparison.sizes
-        for arm in comparison.arms
-    ]
-    cells += [(name, "baseline", n) for name in comparison.baselines for n in comparison.sizes]
-    return [
-        _spec(
-            store,
-            network=network,
-            arm=arm,
-            task=comparison.task,
-            upstream=upstreams.get(network),
-            n=n,
-            seed=seed,
-            study_seed=comparison.study_seed,
-            rates=comparison.rates,
-            budget=comparison.budget,
-            threads=comparison.threads,
-            macro=macro,
-        )
-        for network, arm, n in cells
-        for seed in range(comparison.seeds)
-    ]
-
-
-def single_spec(
-    store: Store,
-    *,
-    network: str,
-    arm: str,
-    task: str,
-    upstream: str | None,
-    n: int | None,
-    seed: int,
-    study_seed: int,
-    rates: Sequence[float],
-    budget: Budget,
-    threads: int,
-    apart_from: Sequence[Store] = (),
-) -> RunSpec:
-    """Return the one run of `pretrain`, `train` or `finetune`.
-
-    Parameters
-    ----------
-    apart_from : sequence of Store
-        Stores that the weights are to be tested on: what they share with ``store`` takes no part.
-
-    Raises
-    ------
-    ConfigError
-        When the arm, the task or a rate is none, or no target has enough records.
-    """
-    for rate in rates:
-        check_rate(rate)
-    excluded = overlap(store, apart_from).record_ids if apart_from else ()
-    if len(excluded) == store.n_records:
-        raise ConfigError(
-            "every recording of this store, or of the same patients, is also among those to be tested on",
-            where=store.path,
-            remedy="Choose another upstream",
-        )
-    return _spec(
-        store,
-        network=network,
-        arm=arm,
-        task=task,
-        upstream=upstream,
-        n=n,
-        seed=seed,
-        study_seed=study_seed,
-        rates=tuple(rates),
-        budget=budget,
-        threads=threads,
-        macro=macro_set(store, task, study_seed=study_seed, seeds=[seed], excluded=excluded),
-        apart_from=tuple(sorted({other.fingerprint for other in apart_from})),
-        excluded=excluded,
-    )
-
-
-def _spec(
-    store: Store,
-    *,
-    network: str,
-    arm: str,
-    task: str,
-    upstream: str | None,
-    n: int | None,
-    seed: int,
-    study_seed: int,
-    rates: tuple[float, ...],
-    budget: Budget,
-    threads: int,
-    macro: MacroSet,
-    apart_from: tuple[str, ...] = (),
-    excluded: tuple[str, ...] = (),
-) -> RunSpec:
-    baseline = arm == "baseline"
-    found = None if baseline else get_arm(arm)
-    return RunSpec(
-        network=network,
-        arm=arm,
-        store=store.fingerprint,
-        task=task,
-        targets=tuple((target.name, tuple(target.any_of)) for target in store.task(task).targets),
-        upstream=upstream if found is not None and found.start == "pretrained" else None,
-        n=n,
-        seed=seed,
-        study_seed=study_seed,
-        rates=rates if found is not None and found.moves == "everything" else (),
-        budget=budget,
-        precision="float32" if baseline else precision_for(card(network).precision_hint),
-        threads=threads,
-        macro_targets=macro.targets,
-        apart_from=apart_from,
-        excluded=excluded,
-    )
+def _once(what: str, values: Sequence[Any]) -> None:
+    if len(set(values)) != len(values):
+        raise ConfigError(f"{what} names something twice: {', '.join(map(str, values))}")

@@ -18,12 +18,14 @@ from threadpoolctl import threadpool_limits
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import EcgTransferError, StudyError
 from ecgtransfer.files import write_json
-from ecgtransfer.networks import read_card, save_model
+from ecgtransfer.networks import multiply_adds, read_card, save_model
 from ecgtransfer.progress import Progress
 from ecgtransfer.study.baselines import BASELINES
 from ecgtransfer.study.judge import check_recipe, describe_model, history_csv, judge, predictions
-from ecgtransfer.study.learn import Parts, learn
+from ecgtransfer.study.learn import choose_rate, learn
+from ecgtransfer.study.leases import Lease, LeaseLostError
 from ecgtransfer.study.ledger import commit, read_result, working_folder, write_predictions
+from ecgtransfer.study.protocols import protocol
 from ecgtransfer.study.spec import RunSpec
 from ecgtransfer.transfer import get_arm
 from ecgtransfer.workers import only_here
@@ -39,10 +41,13 @@ class Locations:
         Fingerprint → store.
     upstreams : mapping
         ``RunSpec.upstream`` → model folder.
+    tunings : mapping
+        Id in ``RunSpec.tuned_by`` → run folder.
     """
 
     stores: Mapping[str, Path]
     upstreams: Mapping[str, Path] = field(default_factory=dict)
+    tunings: Mapping[str, Path] = field(default_factory=dict)
 
 
 def run(
@@ -52,6 +57,7 @@ def run(
     *,
     keep_model: bool = True,
     progress: Progress | None = None,
+    lease: Lease | None = None,
 ) -> dict[str, Any]:
     """Carry out one run, or return what is there when ``folder`` holds it already.
 
@@ -62,6 +68,8 @@ def run(
         Gets ``result.json``, ``predictions.npz`` and, when ``keep_model``, the model folder's files. It
         appears whole or not at all; a run that was killed goes on from its checkpoints beside it.
     locations : Locations
+    lease : Lease, optional
+        What makes the run ours in a ledger that several processes share.
 
     Returns
     -------
@@ -76,6 +84,8 @@ def run(
         seen the store in its own training.
     EcgTransferError
         When another process is at work on this run.
+    LeaseLostError
+        When another process took the run over meanwhile: what was learnt here is given up.
     """
     if folder.exists():
         if not (folder / "result.json").exists():
@@ -85,15 +95,19 @@ def run(
         return read_result(folder, spec)
     store = _store(spec, locations)
     upstream = _upstream(spec, locations, store)
-    parts = Parts.of(spec, store)  # first, because a size that is refused leaves no folder behind
-    working = working_folder(folder)
+    rates, tuned = _rates(spec, locations)
+    # First, because a size that is refused leaves no folder behind.
+    parts = protocol(spec.protocol).divide(spec, store)
+    working = working_folder(folder, adopt=lease is not None)
     with only_here(working / "lock"), _threads(spec.threads), _tidy(working):
         _begin(working, spec)
         started = time.perf_counter()
         start = None if spec.upstream is None else locations.upstreams[spec.upstream]
-        outcome = learn(spec, store, parts, start, working, progress)
-        logits = {"validation": outcome.validation_logits, "test": outcome.test_logits}
-        records = {"validation": parts.validation, "test": parts.test}
+        outcome = learn(spec, store, parts, start, working, progress, rates=rates)
+        logits = {"validation": outcome.validation_logits}
+        records = {"validation": parts.validation}
+        if spec.tests:
+            logits["test"], records["test"] = outcome.test_logits, parts.test
         result = {
             "records": {
                 "train": len(parts.train),
@@ -103,6 +117,8 @@ def run(
             },
             "split": parts.how,
             **outcome.details,
+            **({} if outcome.network is None else {"multiply_adds": multiply_adds(outcome.network)}),
+            **tuned,
             **judge(spec, parts.labels, records, logits),
         }
         # A resumed training knows what it took before; the rest was timed here.
@@ -123,6 +139,8 @@ def run(
         for leftover in working.iterdir():
             if leftover.name not in _KEPT:
                 leftover.unlink()
+        if lease is not None:
+            lease.check()
         commit(working, folder)
     return read_result(folder, spec)
 
@@ -132,11 +150,11 @@ _KEPT = {"result.json", "predictions.npz", "model.safetensors", "card.json", "hi
 
 @contextlib.contextmanager
 def _tidy(working: Path) -> Iterator[None]:
-    """Remove the working folder of a run that is refused before it has anything to go on from."""
+    """Remove the working folder of a run that was lost, or refused before it has anything to go on from."""
     try:
         yield
-    except EcgTransferError:
-        if not any(working.glob("checkpoint-*")):
+    except EcgTransferError as error:
+        if isinstance(error, LeaseLostError) or not any(working.glob("checkpoint-*")):
             shutil.rmtree(working, ignore_errors=True)
         raise
 
@@ -209,6 +227,30 @@ def _upstream(spec: RunSpec, locations: Locations, store: Store) -> dict[str, An
         )
     check_recipe(card, store, folder)
     return card
+
+
+def _rates(spec: RunSpec, locations: Locations) -> tuple[tuple[float, ...], dict[str, Any]]:
+    """Return the rates to try here, and what the tuning runs found, where they chose."""
+    if not spec.tuned_by:
+        return spec.rates, {}
+    losses: dict[float, list[float | None]] = {rate: [] for rate in spec.rates}
+    for name in spec.tuned_by:
+        if name not in locations.tunings:
+            raise StudyError(f"the tuning run {name} was not given")
+        found = read_result(locations.tunings[name])
+        if found["id"] != name or not found["spec"]["tuning"]:
+            raise StudyError("the folder is not the tuning run", where=locations.tunings[name])
+        for item in found["result"]["search"]:
+            losses[item["rate"]].append(item["validation_loss"])
+    # A rate at which one tuning run diverged is not chosen for its luck in the others.
+    means = {
+        rate: None if None in known else sum(loss for loss in known if loss is not None) / len(known)
+        for rate, known in losses.items()
+    }
+    tuning = [
+        {"rate": rate, "validation_loss": mean, "runs": len(losses[rate])} for rate, mean in means.items()
+    ]
+    return (choose_rate(means),), {"tuning": tuning}
 
 
 def _host(spec: RunSpec) -> dict[str, Any]:

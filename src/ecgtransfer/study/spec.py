@@ -13,7 +13,7 @@ from ecgtransfer.training import Augmentation
 
 # Part of every run's identity: raised whenever the same RunSpec would give another result, be it by a change
 # of code or of one of the constants that no field names (folds, penalties, specificity, …).
-RUNNER_VERSION = 3
+RUNNER_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,10 @@ class Budget:
     validations : int
         How often the validation part is looked at, evenly over the updates.
     weight_decay, warmup_fraction, clip_norm : float
-        AdamW's decay, the share of updates with a rising rate, and the largest gradient norm.
+        AdamW's decay, the share of updates with a rising rate, and the largest gradient norm (None: any).
+    schedule : {'cosine', 'constant'}
+        What the rate does after the warm-up.
+    optimizer : {'adamw', 'adam'}
     augment : Augmentation
         What is done to the training signals.
     """
@@ -39,7 +42,9 @@ class Budget:
     validations: int = 20
     weight_decay: float = 0.01
     warmup_fraction: float = 0.1
-    clip_norm: float = 1.0
+    clip_norm: float | None = 1.0
+    schedule: Literal["cosine", "constant"] = "cosine"
+    optimizer: Literal["adamw", "adam"] = "adamw"
     augment: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -70,9 +75,19 @@ class RunSpec:
     rates : tuple of float
         Learning rates to try; one training each, and the one with the lowest validation loss is the run's.
         Empty for arms that train a head only.
+    tuned_by : tuple of str
+        Ids of tuning runs: the rate is then the one with the lowest validation loss on average over them, and
+        the run trains once.
+    tuning : bool
+        The run is there to choose a rate: its test part is never opened.
+    final : bool
+        The run makes a model to be used: it learns from every label, the test part's included, and nothing
+        is left to test it on.
+    protocol : {'sound', 'paper'}
+        How data are divided, weights selected and results scored, see `protocols`.
     budget : Budget
         Of each training.
-    precision : {'float32', 'bfloat16'}
+    precision : {'float32', 'bfloat16', 'float64'}
         Of the trainings; predictions are always made in float32.
     threads : int
     macro_targets : tuple of str
@@ -94,9 +109,13 @@ class RunSpec:
     study_seed: int
     rates: tuple[float, ...]
     budget: Budget
-    precision: Literal["float32", "bfloat16"]
+    precision: Literal["float32", "bfloat16", "float64"]
     threads: int
     macro_targets: tuple[str, ...]
+    tuned_by: tuple[str, ...] = ()
+    tuning: bool = False
+    final: bool = False
+    protocol: Literal["sound", "paper"] = "sound"
     apart_from: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     version: int = RUNNER_VERSION
@@ -105,6 +124,11 @@ class RunSpec:
     def id(self) -> str:
         """Sixteen hex digits of the SHA-256 of the content."""
         return hash_json(self.as_dict())
+
+    @property
+    def tests(self) -> bool:
+        """Whether the run opens its test part."""
+        return not (self.tuning or self.final)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content as JSON-able values."""
@@ -121,6 +145,7 @@ class RunSpec:
                 "targets": tuple((name, tuple(codes)) for name, codes in values["targets"]),
                 "rates": tuple(values["rates"]),
                 "macro_targets": tuple(values["macro_targets"]),
+                "tuned_by": tuple(values["tuned_by"]),
                 "apart_from": tuple(values["apart_from"]),
                 "excluded": tuple(values["excluded"]),
             }

@@ -17,16 +17,20 @@ from torch import Tensor
 from ecgtransfer.errors import StudyError
 from ecgtransfer.files import write_bytes
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
 class Snapshot:
-    """Everything a fit needs to go on: tensors by group, and what JSON can hold."""
+    """Everything a fit needs to go on: tensors by group, and what JSON can hold.
+
+    ``logits`` are those of the held-out records at each validation, where they are kept.
+    """
 
     network: dict[str, Tensor]
     best: dict[str, Tensor]
     optimizer: dict[int, dict[str, Tensor]]
+    logits: list[Tensor]
     progress: dict[str, Any]
 
 
@@ -36,7 +40,8 @@ def save_snapshot(path: Path, snapshot: Snapshot, identity: Mapping[str, Any]) -
     Tensors and JSON share one file (the JSON lies in the safetensors header), because two files could not be
     replaced at one instant.
     """
-    groups = {"network": snapshot.network, "best": snapshot.best} | {
+    logits = {f"{index:06d}": tensor for index, tensor in enumerate(snapshot.logits)}
+    groups = {"network": snapshot.network, "best": snapshot.best, "logits": logits} | {
         f"optimizer.{index}": state for index, state in snapshot.optimizer.items()
     }
     tensors = {
@@ -74,11 +79,13 @@ def load_snapshot(path: Path, identity: Mapping[str, Any]) -> Snapshot | None:
     if differing:
         listing = "; ".join(f"{key}: {found.get(key)} there, {wanted.get(key)} here" for key in differing)
         raise StudyError(f"the checkpoint belongs to another training ({listing})", where=path, remedy=remedy)
-    snapshot = Snapshot({}, {}, {}, header["progress"])
-    for full_name, tensor in tensors.items():
+    snapshot = Snapshot({}, {}, {}, [], header["progress"])
+    for full_name, tensor in sorted(tensors.items()):
         group, name = full_name.split("/", 1)
         if group.startswith("optimizer."):
             snapshot.optimizer.setdefault(int(group.removeprefix("optimizer.")), {})[name] = tensor
+        elif group == "logits":
+            snapshot.logits.append(tensor)
         else:
             (snapshot.network if group == "network" else snapshot.best)[name] = tensor
     return snapshot

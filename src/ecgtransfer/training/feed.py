@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -175,9 +176,10 @@ class Feed:
 class Order:
     """Which records, and which of their windows, an update sees: a pure function of the seeds and the update.
 
-    Every epoch visits each record once in a fresh random order. Batches are cut from the epochs laid end to
-    end: nothing is dropped, the tail of an epoch shares its batch with the head of the next, and every batch
-    has the same size. Neither network nor labels enter.
+    Every epoch visits each record once in a fresh random order, and nothing is dropped. Batches are cut from
+    the epochs laid end to end: the tail of an epoch shares its batch with the head of the next, and every
+    batch has the same size. With ``whole_epochs`` the tail is a smaller batch instead, as in usual loaders.
+    Neither network nor labels enter.
 
     Parameters
     ----------
@@ -187,9 +189,13 @@ class Order:
         Records per update, at least 2; capped at ``n_records``, see the attribute ``batch_size``.
     study_seed, seed : int
         What the stream "order" is derived from.
+    whole_epochs : bool
+        Whether no batch spans two epochs.
     """
 
-    def __init__(self, n_records: int, batch_size: int, *, study_seed: int, seed: int) -> None:
+    def __init__(
+        self, n_records: int, batch_size: int, *, study_seed: int, seed: int, whole_epochs: bool = False
+    ) -> None:
         if n_records < 2:
             raise ConfigError(
                 f"{n_records} training record(s), and batch statistics need at least 2",
@@ -197,15 +203,23 @@ class Order:
             )
         self.n_records, self.batch_size = n_records, min(batch_size, n_records)
         self._seeds = (study_seed, seed)
+        self._per_epoch = math.ceil(n_records / self.batch_size) if whole_epochs else None
         self._epochs: dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
 
     def at(self, update: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return positions and window choices in [0, 1), each ``[batch]``, of an update, counted from 0."""
-        visits = np.arange(update * self.batch_size, (update + 1) * self.batch_size)
+        visits = np.arange(self.visits(update), self.visits(update + 1))
         epochs, places = np.divmod(visits, self.n_records)
         parts = [(self._epoch(int(epoch)), places[epochs == epoch]) for epoch in np.unique(epochs)]
         positions = np.concatenate([order[at] for (order, _), at in parts])
         return positions, np.concatenate([choice[at] for (_, choice), at in parts])
+
+    def visits(self, updates: int) -> int:
+        """Return how many records the first ``updates`` updates see."""
+        if self._per_epoch is None:
+            return updates * self.batch_size
+        epochs, batches = divmod(updates, self._per_epoch)
+        return epochs * self.n_records + batches * self.batch_size
 
     def _epoch(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         if epoch not in self._epochs:

@@ -7,24 +7,24 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ecgtransfer.errors import ConfigError, DataError, ModelError
+from ecgtransfer.errors import DataError, ModelError
 from ecgtransfer.seeds import entropy
 from ecgtransfer.training.augment import augment
 from ecgtransfer.training.checkpoint import Snapshot, digest, load_snapshot, save_snapshot
 from ecgtransfer.training.feed import Feed, Order
-from ecgtransfer.training.objectives import known_bce, masked_bce
+from ecgtransfer.training.objectives import masked_bce
 from ecgtransfer.training.optimizer import ParameterGroup, build_optimizer
-from ecgtransfer.training.precision import autocast
+from ecgtransfer.training.precision import autocast, working_dtype
 from ecgtransfer.training.predict import predict_logits
+from ecgtransfer.training.selection import Selection, get_selection
 from ecgtransfer.training.settings import FitSettings, learning_rate
-
-Selection = Literal["validation-loss", "last"]
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,19 @@ class FitResult:
     """What came of a training; ``seconds`` and ``records_per_second`` are measured, the rest is determined.
 
     ``history`` has one entry per validation: ``update`` (updates done), ``learning_rate`` (of the last),
-    ``training_loss`` (mean since the last entry), ``validation_loss``. ``best_update`` is the number of
-    updates after which the selected weights were taken; 0 with ``validation_loss`` None means that training
-    diverged before its first validation and the network has the weights it started from. ``diverged_at`` is
-    the update (counted from 1) whose loss, gradient or validation was not finite, else None.
-    ``records_per_second`` counts the updates of this process alone, without validation.
+    ``training_loss`` (mean since the last entry), and the score under the name of the selection's quantity,
+    such as ``validation_loss``. ``score`` is that of the selected weights, taken after ``best_update``
+    updates; 0 with ``score`` None means that training diverged before its first validation and the network
+    has the weights it started from. ``held_out_logits`` are float32 ``[validations, records, targets]``, None
+    unless they were to be kept. ``diverged_at`` is the update (counted from 1) whose loss, gradient or
+    validation was not finite, else None. ``records_per_second`` counts the updates of this process alone,
+    without validation.
     """
 
     history: list[dict[str, float]]
     best_update: int
-    validation_loss: float | None
+    score: float | None
+    held_out_logits: NDArray[np.float32] | None
     batch_size: int
     records_seen: int
     diverged_at: int | None
@@ -52,13 +55,14 @@ class FitResult:
 def fit(
     network: nn.Module,
     train: Feed,
-    validation: Feed,
+    held_out: Feed,
     settings: FitSettings,
     *,
     parameter_groups: Sequence[ParameterGroup] | None = None,
     penalty: Callable[[nn.Module], Tensor] | None = None,
     on_update: Callable[[int, nn.Module], None] | None = None,
-    selection: Selection = "validation-loss",
+    selection: Selection | str = "validation-loss",
+    keep_logits: bool = False,
     checkpoint: Path | None = None,
     checkpoint_every: float = 60.0,
     progress: Callable[[int, float, float], None] | None = None,
@@ -74,9 +78,11 @@ def fit(
         As it is before training, also when a checkpoint exists. Takes float32 mV ``[batch, leads, samples]``,
         returns logits ``[batch, targets]``; on the device of the feeds, without active dropout (which would
         draw from torch's global generator).
-    train, validation : Feed
-        Training visits every record of an epoch once, by one random window; validation sees all windows and
-        averages logits per record.
+    train, held_out : Feed
+        Training visits every record of an epoch once, by one random window. The held-out records choose the
+        weights: all their windows are seen, and logits averaged per record. What is chosen on them is too
+        good on them, so they are a validation part; to choose on the part that is reported is what a
+        selection called ``test-optimistic`` is for.
     settings : FitSettings
         Budget, optimizer, precision, augmentation, seeds.
     parameter_groups : sequence of mappings, optional
@@ -88,9 +94,11 @@ def fit(
         Called before every update with its number (0, 1, …) and the network, for instance to thaw parameters.
         After an interruption the first call is that of the update to go on with: what it sets has to follow
         from the number alone, not from earlier calls.
-    selection : {"validation-loss", "last"}
-        Which weights to end with: those with the lowest masked cross-entropy on the validation records (the
-        earliest, if tied), or the last validated ones.
+    selection : Selection or str
+        Which weights to end with, by the score of the held-out records, see `selection.SELECTIONS`; the
+        default is the lowest masked cross-entropy.
+    keep_logits : bool
+        Whether to return the held-out records' logits at every validation.
     checkpoint : Path, optional
         A safetensors file. Where it exists, training goes on from it and ends with the same bits, given the
         same machine and number of threads; it is left there for the caller to remove with the result on disk.
@@ -110,28 +118,39 @@ def fit(
     ConfigError
         Fewer than 2 training records, an unknown selection, or a trainable parameter in no group.
     DataError
-        No validation label is known.
+        No label of the held-out records is known.
     ModelError
         Active dropout, no trainable parameter, or outputs that do not fit the labels.
     StudyError
         The checkpoint cannot be read or belongs to another training.
     """
-    _check(network, train, validation, selection)
-    order = Order(train.n_records, settings.batch_size, study_seed=settings.study_seed, seed=settings.seed)
+    selection = get_selection(selection) if isinstance(selection, str) else selection
+    _check(network, held_out)
+    order = Order(
+        train.n_records,
+        settings.batch_size,
+        study_seed=settings.study_seed,
+        seed=settings.seed,
+        whole_epochs=settings.whole_epochs,
+    )
+    dtype = working_dtype(settings.precision)
+    network.to(dtype)
     optimizer = build_optimizer(network, settings, parameter_groups)
     state: dict[str, Any] = {
-        "update": 0, "losses": [], "history": [], "best_update": 0, "validation_loss": None, "seconds": 0.0
+        "update": 0, "losses": [], "history": [], "best_update": 0, "score": None, "seconds": 0.0
     }  # fmt: skip
-    best = _copy(network)
-    identity = _identity(network, train, validation, settings, selection, optimizer) if checkpoint else {}
+    best, kept = _copy(network), list[Tensor]()
+    identity = (
+        _identity(network, train, held_out, settings, selection, keep_logits, optimizer) if checkpoint else {}
+    )
     if checkpoint and (snapshot := load_snapshot(checkpoint, identity)):
-        state, best = snapshot.progress, snapshot.best
+        state, best, kept = snapshot.progress, snapshot.best, snapshot.logits
         network.load_state_dict(snapshot.network)
         _restore(optimizer, snapshot)
 
     began = saved = time.perf_counter()
     earlier, training_seconds, first_update = state["seconds"], 0.0, state["update"]
-    diverged_at: int | None = None
+    visited_before, diverged_at = order.visits(first_update), None
     _set_modes(network)
     trainable = _trainable(network)
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
@@ -153,7 +172,7 @@ def fit(
                 generator=_draws(settings, update, train),
             )
             with autocast(settings.precision, train.device):
-                logits = network(signals)
+                logits = network(signals.to(dtype))
             if logits.shape != labels.shape:
                 raise ModelError(f"the network has {logits.shape[-1]} outputs for {train.n_targets} targets")
             loss = masked_bce(logits, labels)
@@ -172,57 +191,54 @@ def fit(
             state["losses"].append(value)
             training_seconds += time.perf_counter() - tick
             if done % settings.validate_every == 0 or done == settings.updates:
-                logits_now = predict_logits(network, validation, precision=settings.precision)
-                score = known_bce(validation.labels, logits_now)
-                if not math.isfinite(score):
+                logits_now = predict_logits(network, held_out, precision=settings.precision)
+                if not np.isfinite(logits_now).all():
                     diverged_at = done
                     break
+                score = selection.score(held_out.labels, logits_now)
                 state["history"].append(
                     {
                         "update": done,
                         "learning_rate": rate,
                         "training_loss": float(np.mean(state["losses"])),
-                        "validation_loss": score,
+                        selection.quantity: score,
                     }
                 )
                 state["losses"] = []
-                if (
-                    selection == "last"
-                    or state["validation_loss"] is None
-                    or score < state["validation_loss"]
-                ):
+                if keep_logits:
+                    kept.append(torch.from_numpy(logits_now))
+                if state["score"] is None or selection.prefers(score, state["score"]):
                     best = _copy(network)
-                    state["best_update"], state["validation_loss"] = done, score
+                    state["best_update"], state["score"] = done, score
             if checkpoint and time.perf_counter() - saved >= checkpoint_every:
                 state["seconds"] = earlier + time.perf_counter() - began
-                save_snapshot(
-                    checkpoint, Snapshot(network.state_dict(), best, _moments(optimizer), state), identity
-                )
+                now = Snapshot(network.state_dict(), best, _moments(optimizer), kept, state)
+                save_snapshot(checkpoint, now, identity)
                 saved = time.perf_counter()
             if progress is not None:
-                progress(done, value, (done - first_update) * order.batch_size / training_seconds)
+                progress(done, value, (order.visits(done) - visited_before) / training_seconds)
 
     optimizer.zero_grad(set_to_none=True)
     network.load_state_dict(best)
-    network.eval()
+    network.float().eval()
+    visited = order.visits(state["update"])
     return FitResult(
         history=state["history"],
         best_update=state["best_update"],
-        validation_loss=state["validation_loss"],
+        score=state["score"],
+        held_out_logits=np.stack([each.numpy() for each in kept]) if kept else None,
         batch_size=order.batch_size,
-        records_seen=state["update"] * order.batch_size,
+        records_seen=visited,
         diverged_at=diverged_at,
         seconds=earlier + time.perf_counter() - began,
-        records_per_second=(state["update"] - first_update) * order.batch_size / max(training_seconds, 1e-9),
+        records_per_second=(visited - visited_before) / max(training_seconds, 1e-9),
     )
 
 
-def _check(network: nn.Module, train: Feed, validation: Feed, selection: str) -> None:
-    if selection not in ("validation-loss", "last"):
-        raise ConfigError(f"selection is {selection!r}", remedy="Known: validation-loss, last")
-    if np.isnan(validation.labels).all():
+def _check(network: nn.Module, held_out: Feed) -> None:
+    if np.isnan(held_out.labels).all():
         raise DataError(
-            "no label of the validation records is known", remedy="Choose a larger n or another task"
+            "no label of the held-out records is known", remedy="Choose a larger n or another task"
         )
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise ModelError("the network has no trainable parameter")
@@ -273,22 +289,24 @@ def _restore(optimizer: torch.optim.Optimizer, snapshot: Snapshot) -> None:
 def _identity(
     network: nn.Module,
     train: Feed,
-    validation: Feed,
+    held_out: Feed,
     settings: FitSettings,
-    selection: str,
+    selection: Selection,
+    keep_logits: bool,
     optimizer: torch.optim.Optimizer,
 ) -> dict[str, Any]:
     """Say which training a checkpoint belongs to (hooks excepted: code has no fingerprint)."""
     return {
         "settings": asdict(settings),
-        "selection": selection,
+        "selection": selection.name,
+        "logits kept": keep_logits,
         "groups": [
             [len(group["params"]), group["lr_scale"], group["weight_decay"]]
             for group in optimizer.param_groups
         ],
         "weights at the start": digest(network.state_dict()),
         "training records": train.digest(),
-        "validation records": validation.digest(),
+        "held-out records": held_out.digest(),
         "device": train.device.type,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

@@ -133,6 +133,31 @@ def evaluate(
     return {"records": n_records, "specificity": float(specificity), "targets": judged, "macro": macro}
 
 
+def weighted_f1(labels: ArrayLike, logits: ArrayLike) -> float:
+    """Return the F1 of each target at probability 0.5, averaged with the positives here as weights.
+
+    What scikit-learn calls ``f1_score(average="weighted")``: a target that most records have decides. Where
+    nothing is present and nothing called, F1 is 0.
+
+    Parameters
+    ----------
+    labels, logits : float array
+        ``[records, targets]``; labels 1, 0 or NaN (unknown, left out).
+    """
+    columns = _known_columns(labels, logits)
+    weights = [float(y.sum()) for y, _ in columns]
+    return float(np.average(_f1_at_half(columns), weights=weights)) if any(weights) else 0.0
+
+
+def mean_f1(labels: ArrayLike, logits: ArrayLike) -> float:
+    """Return the plain mean over targets of the F1 at probability 0.5; parameters as `weighted_f1`."""
+    return float(np.mean(_f1_at_half(_known_columns(labels, logits))))
+
+
+def _f1_at_half(columns: Sequence[tuple[Floats, Floats]]) -> list[float]:
+    return [float(2 * ((z >= 0) * y).sum() / max(((z >= 0).sum() + y.sum()), 1)) for y, z in columns]
+
+
 def _judge(
     y: Floats,
     z: Floats,

@@ -22,12 +22,13 @@ def masked_bce(logits: Tensor, labels: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        Scalar float32; 0 with a zero gradient where no entry is known.
+        Scalar, float64 for float64 logits and else float32; 0 with a zero gradient where no entry is known.
     """
     known = ~torch.isnan(labels)
+    exact = logits if logits.dtype == torch.float64 else logits.float()
     # The mask enters as a weight and the NaN leave before the logarithm: 0 · NaN would be NaN.
     total = functional.binary_cross_entropy_with_logits(
-        logits.float(), torch.where(known, labels, 0.0), weight=known.float(), reduction="sum"
+        exact, torch.where(known, labels, 0.0).to(exact), weight=known.to(exact), reduction="sum"
     )
     return total / known.sum().clamp(min=1)
 

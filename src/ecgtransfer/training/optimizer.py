@@ -1,4 +1,4 @@
-"""AdamW over parameter groups."""
+"""AdamW, or plain Adam, over parameter groups."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def default_groups(network: nn.Module, weight_decay: float) -> list[dict[str, An
 
 def build_optimizer(
     network: nn.Module, settings: FitSettings, groups: Sequence[ParameterGroup] | None
-) -> torch.optim.AdamW:
-    """Return AdamW over the groups given, or the default ones; each carries its ``lr_scale``.
+) -> torch.optim.Adam:
+    """Return the optimizer over the groups given, or the default ones; each carries its ``lr_scale``.
 
     Raises
     ------
@@ -44,6 +44,5 @@ def build_optimizer(
                 f"parameter {name} is trainable and in no parameter group",
                 remedy="Freeze it or put it into one",
             )
-    return torch.optim.AdamW(
-        [group for group in own if group["params"]], lr=settings.learning_rate, fused=True
-    )
+    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    return kind([group for group in own if group["params"]], lr=settings.learning_rate, fused=True)

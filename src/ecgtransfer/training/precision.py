@@ -9,7 +9,7 @@ import torch
 
 from ecgtransfer.errors import ConfigError, nearest
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float64"]
 
 SUITS: dict[str, Precision] = {
     "float32": "float32",
@@ -20,8 +20,13 @@ SUITS: dict[str, Precision] = {
 
 
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
-    """Return the context in which matrix products run in ``precision``; weights stay float32."""
+    """Return the context in which matrix products run in bfloat16 where asked for; weights stay float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def working_dtype(precision: Precision) -> torch.dtype:
+    """Return the type of weights and signals during a training; float64 is there to repeat what used it."""
+    return torch.float64 if precision == "float64" else torch.float32
 
 
 def fast_bfloat16(device: str | torch.device = "cpu") -> bool:

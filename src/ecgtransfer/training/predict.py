@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ecgtransfer.training.feed import Feed
-from ecgtransfer.training.precision import Precision, autocast
+from ecgtransfer.training.precision import Precision, autocast, working_dtype
 
 
 def predict_logits(
@@ -22,11 +22,11 @@ def predict_logits(
     Parameters
     ----------
     network : nn.Module
-        Takes float32 mV ``[windows, leads, samples]``; run in evaluation mode and left as it was found.
+        Takes mV ``[windows, leads, samples]``; run in evaluation mode and left as it was found.
     feed : Feed
         Which records; no augmentation is applied.
-    precision : {"float32", "bfloat16"}
-        What the network computes in.
+    precision : {"float32", "bfloat16", "float64"}
+        What the network computes in; for float64 its weights have to be float64.
     batch_size : int
         Windows at a time.
 
@@ -53,8 +53,9 @@ def predict_features(
 def _by_record(
     network: nn.Module, compute: Callable[[Tensor], Tensor], feed: Feed, precision: Precision, batch_size: int
 ) -> NDArray[np.float32]:
+    dtype = working_dtype(precision)
     with _evaluating(network), torch.inference_mode(), autocast(precision, feed.device):
-        parts = [compute(signals).float().cpu().numpy() for signals in feed.windows(batch_size)]
+        parts = [compute(signals.to(dtype)).float().cpu().numpy() for signals in feed.windows(batch_size)]
     return feed.mean_by_record(np.concatenate(parts))
 
 

@@ -1,0 +1,124 @@
+"""How often the interval covers the truth, cell by cell: the table in docs/evidence.md.
+
+A cell is a number of positives, seeds and folds, and what dominates the noise. Cells that the result file
+already holds are not computed again, so it goes on where it stopped.
+
+    OMP_NUM_THREADS=1 python benchmarks/coverage_evidence.py coverage.json --simulations 2000 --workers 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ecgtransfer.evidence import PairedRun, paired_difference
+from ecgtransfer.selfcheck.tables import Design, predictions
+from ecgtransfer.workers import each
+
+RESAMPLES = 400
+BASE = Design(patients=300, auroc=0.85, hidden=0.05)
+REGIMES = {
+    "patients": replace(BASE, persistent=0.9, common=0.0, seed_noise=0.0),
+    "both": replace(BASE, persistent=0.6, common=0.3, seed_noise=0.25),
+    "seeds": replace(BASE, persistent=0.1, common=0.0, seed_noise=0.6),
+    "neither": replace(BASE, persistent=0.1, common=0.0, seed_noise=0.0),
+}
+CROSSED = {
+    "pre-training": replace(BASE, persistent=0.6, common=0.5, seed_noise=0.05, pretraining_noise=0.4),
+    "all": replace(BASE, persistent=0.6, common=0.5, seed_noise=0.3, pretraining_noise=0.3, joint_noise=0.3),
+    "neither": REGIMES["neither"],
+}
+# Beside the grid: three targets, two records of some patients, AUROCs near the ends, half of them positive.
+BESIDE = {
+    "three targets": replace(REGIMES["both"], positives=(10, 20, 50), seeds=10),
+    "three targets, five folds": replace(REGIMES["both"], positives=(10, 20, 50), seeds=10, folds=5),
+    "30 % with two records": replace(REGIMES["both"], positives=(20,), seeds=10, twice=0.3),
+    "AUROC 0.95": replace(REGIMES["both"], positives=(20,), seeds=10, auroc=0.95, hidden=0.0),
+    "AUROC 0.6": replace(REGIMES["both"], positives=(20,), seeds=10, auroc=0.6),
+    "AUROC 0.90 against 0.80": replace(REGIMES["both"], positives=(20,), seeds=10, auroc=0.8, difference=0.1),
+    "150 of 300 positive": replace(REGIMES["both"], positives=(150,), seeds=10),
+    "arms nearly alike": replace(
+        BASE, positives=(20,), seeds=10, common=0.97, persistent=0.9, seed_noise=0.02
+    ),
+}
+Cell = tuple[str, Design]
+
+
+def cells() -> list[Cell]:
+    grid = [
+        (f"{regime}, {m} positives, {seeds} seeds, {folds} fold(s)", design, m, seeds, folds)
+        for regime, base in REGIMES.items()
+        for m in (10, 20, 50)
+        for seeds in (3, 5, 10)
+        for folds in (1, 5)
+        for design in [replace(base, positives=(m,), seeds=seeds, folds=folds)]
+        if m * min(seeds, folds) >= 10 * folds  # fewer than 10 positives tested: no interval
+    ]
+    crossed = [
+        (f"{regime} × 3, {m} positives, {seeds} seeds, {folds} fold(s)", design, m, seeds, folds)
+        for regime, base in CROSSED.items()
+        for m in (10, 20, 50)
+        for seeds in (5, 10)
+        for folds in (1, 5)
+        for design in [replace(base, positives=(m,), seeds=seeds, folds=folds, pretrainings=3)]
+    ]
+    beside = [(name, design) for name, design in BESIDE.items()]
+    return [(name, design) for name, design, *_ in grid + crossed] + beside
+
+
+def simulate(job: tuple[str, Design, int, int]) -> tuple[list[bool], list[float]]:
+    """Return, for one chunk of a cell, what was covered and how wide the intervals were."""
+    name, design, start, stop = job
+    covered, widths = [], []
+    for number in range(start, stop):
+        random = np.random.default_rng([zlib.crc32(name.encode()), number])
+        runs = [
+            PairedRun(p.seed, p.pretraining if design.pretrainings > 1 else None, *p[2:])
+            for p in predictions(design, random)
+        ]
+        found = paired_difference(runs, resamples=RESAMPLES, seed=number)
+        if found.low is None or found.high is None:
+            continue
+        covered.append(found.low <= design.difference <= found.high)
+        widths.append(found.high - found.low)
+    return covered, widths
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--simulations", type=int, default=2000)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--only", default="", help="cells whose name has this")
+    chosen = parser.parse_args()
+    rows = json.loads(chosen.out.read_text()) if chosen.out.is_file() else {}
+    for name, design in cells():
+        if name in rows or chosen.only not in name:
+            continue
+        step = -(-chosen.simulations // (4 * chosen.workers))
+        jobs = [
+            (name, design, start, min(start + step, chosen.simulations))
+            for start in range(0, chosen.simulations, step)
+        ]
+        found = [result for _, result in each(simulate, jobs, chosen.workers)]
+        covered = [value for part, _ in found for value in part]
+        rows[name] = {
+            "coverage": float(np.mean(covered)),
+            "n": len(covered),
+            "width": float(np.mean([value for _, part in found for value in part])),
+        }
+        chosen.out.write_text(json.dumps(rows, indent=1))
+        print(f"{rows[name]['coverage']:.4f}  {name}", file=sys.stderr, flush=True)
+    print("| cell | coverage | n |\n|---|---|---|")
+    for name, row in rows.items():
+        print(f"| {name} | {100 * row['coverage']:.1f} % | {row['n']} |")
+
+
+if __name__ == "__main__":
+    main()

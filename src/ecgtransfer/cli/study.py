@@ -1,0 +1,144 @@
+"""`ecgtransfer study`: run the study that a plan (TOML) asks for, and say how far one is."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ecgtransfer.cli import options
+from ecgtransfer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ecgtransfer.report.live import LiveTable
+    from ecgtransfer.study.plan import StudyPlan
+
+study = typer.Typer(
+    name="study",
+    help="Run the study that a plan asks for, and say how far one is.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@study.command("run")
+def run_plan(
+    plan: Annotated[Path, typer.Argument(help="A plan in TOML, such as plans/my-data.toml.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The study's folder; needed unless --dry-run.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Run nothing: say what it would take and what it can show.")
+    ] = False,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Local processes; 0 takes one per core.")
+    ] = 0,
+    executor: Annotated[str, typer.Option("--executor", help="'local' processes, or a 'ray' cluster.")] = (
+        "local"
+    ),
+    address: Annotated[
+        str | None, typer.Option("--address", help="Of a running Ray cluster; without it, one is found.")
+    ] = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Run every run of a plan, then say what they say.
+
+    Ctrl-C stops it (exit 130); the same command goes on from there. Several may work on one folder at a time.
+    """
+    from ecgtransfer.study.toml import read_plan
+
+    if executor not in ("local", "ray"):
+        options.one_of(executor, ("local", "ray"), "executor")
+    if address is not None and executor != "ray":
+        raise ConfigError("belongs to --executor ray", where="--address", remedy="Name that executor, too")
+    asked = read_plan(plan)
+    workers = options.threads_or_all(workers)
+    if dry_run:
+        _foretell(asked, out, workers, json=json)
+        return
+    if out is None:
+        raise ConfigError("a study needs a folder", where="--out", remedy="Give one with -o, or --dry-run")
+    from ecgtransfer.conduct import conduct
+    from ecgtransfer.report.live import LiveTable
+
+    table = LiveTable(out, quiet=quiet)
+    try:
+        with table:
+            findings = conduct(
+                asked,
+                out,
+                workers=workers,
+                executor="ray" if executor == "ray" else "local",
+                address=address,
+                listener=table,
+                quiet=True,
+            )
+    except KeyboardInterrupt:
+        _stopped(table)
+    options.print_findings(findings, out, json=json)
+
+
+@study.command("status")
+def show_status(
+    folder: Annotated[Path, typer.Argument(help="A study's folder.")],
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on showing it until it is complete, or Ctrl-C.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Say how far a study is: done, at work, left, time left; from any terminal that sees the folder.
+
+    Nothing is written, and no test value is shown before the end.
+    """
+    from ecgtransfer.study.status import StudyFolder
+
+    if watch and json:
+        raise ConfigError("goes without --watch", where="--json", remedy="Ask again and again for JSON")
+    found = StudyFolder(folder)
+    if json:
+        options.print_json(found.look().as_dict())
+        return
+    from rich.console import Console
+
+    from ecgtransfer.report.live import draw
+    from ecgtransfer.report.live import watch as keep_showing
+
+    console = Console()
+    if watch:
+        keep_showing(found, console)
+    else:
+        console.print(draw(found.look()))
+
+
+def _foretell(plan: StudyPlan, out: Path | None, workers: int, *, json: bool) -> None:
+    from ecgtransfer.study.expand import expand
+    from ecgtransfer.study.forecast import forecast
+
+    found = forecast(expand(plan), out, workers=workers)
+    if json:
+        options.print_json(found.as_dict())
+        return
+    from rich.console import Console
+
+    from ecgtransfer.report.forecast_tables import forecast_lines, forecast_tables
+
+    console = Console()
+    for table in forecast_tables(found):
+        console.print(table)
+    for told in forecast_lines(found):
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
+
+
+def _stopped(table: LiveTable) -> None:
+    """Say what is kept and how to go on, and leave as whoever was interrupted leaves."""
+    standing = None if table.quiet else table.look()
+    done = "" if standing is None else f" after {standing.done} of {standing.runs} runs"
+    options.note(
+        f"\nStopped{done}. What is finished is on disk, and a training goes on from its last checkpoint. "
+        f"Go on with:\n  {shlex.join(['ecgtransfer', *sys.argv[1:]])}"
+    )
+    raise typer.Exit(130)

@@ -1,0 +1,291 @@
+"""What lies beside the verdicts: statements, subgroups, operating points, curves, budgets, calibration."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ecgtransfer.evidence import (
+    BudgetRun,
+    OperatingRun,
+    SizeRuns,
+    TargetSize,
+    age_groups,
+    convergence,
+    learning_curves,
+    negative_transfer,
+    noise_ceiling,
+    per_statement,
+    reliability,
+    sensitivity_difference,
+    subgroups,
+)
+from ecgtransfer.report.gather import Cell, Done, Gathered, paired, scratch, singles
+from ecgtransfer.study.folder import Study
+from ecgtransfer.study.judge import SPECIFICITY
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every section needs.
+
+    Attributes
+    ----------
+    runs : Gathered
+    macro : mapping
+        Downstream → its macro targets.
+    sizes : mapping
+        (downstream, n) → labels used.
+    family : sequence of Cell
+        The primary contrasts: subgroups, operating points and calibration are given for these.
+    margin, level : float
+    resamples, stream : int
+    """
+
+    runs: Gathered
+    macro: Mapping[str, Sequence[str]]
+    sizes: Mapping[tuple[str, int | None], int]
+    family: Sequence[Cell]
+    margin: float
+    level: float
+    resamples: int
+    stream: int
+
+    def named(self, cell: Cell) -> Row:
+        """Return how a row of this cell begins."""
+        return {
+            "downstream": cell.downstream,
+            "network": cell.network,
+            "upstream": cell.upstream,
+            "arm": cell.arm,
+            "n": self.sizes[cell.downstream, cell.n],
+            "n_is_all": cell.n is None,
+        }
+
+    @property
+    def settings(self) -> Row:
+        """Keyword arguments that every interval takes."""
+        return {
+            "margin": self.margin,
+            "level": self.level,
+            "resamples": self.resamples,
+            "seed": self.stream,
+        }
+
+
+def per_target(context: Context) -> list[Row]:
+    """Return each target by itself, its difference to scratch unadjusted, every cell."""
+    rows = []
+    for cell, runs in context.runs.cells.items():
+        targets = [name for name, _ in runs[0].spec.targets]
+        if cell.arm == "scratch":
+            rows += [_alone(context, cell, runs, target) for target in targets]
+            continue
+        pairs = paired(runs, context.runs.reference(cell), targets)
+        found = per_statement(pairs, targets, **context.settings)
+        rows += [{**context.named(cell), **dataclasses.asdict(row)} for row in found]
+    return rows
+
+
+def _alone(context: Context, cell: Cell, runs: Sequence[Done], target: str) -> Row:
+    found = [run.result["test"]["targets"][target] for run in runs]
+    scores = [row["auroc"] for row in found]
+    known = [score for score in scores if score is not None]
+    return {
+        **context.named(cell),
+        "target": target,
+        "auroc": float(np.mean(known)) if len(known) == len(scores) else None,
+        "positives": int(np.median([row["positives"] for row in found])),
+        "difference": None,
+        "low": None,
+        "high": None,
+        "word": None,
+        "note": "",
+    }
+
+
+def in_subgroups(context: Context, study: Study) -> list[Row]:
+    """Return the primary contrasts within sexes, ages and sources; exploratory."""
+    rows = []
+    for cell in context.family:
+        records = study.records(cell.downstream).set_index("record_id")
+        targets = context.macro[cell.downstream]
+        runs = context.runs.cells[cell]
+        pairs = paired(runs, context.runs.reference(cell), targets)
+        groups = {
+            "sex": records["sex"].fillna("").astype(str),
+            "age": records["age"].map(lambda age: age_groups([age])[0]),
+            "source": records["source"].fillna("").astype(str),
+        }
+        for group, column in groups.items():
+            known = dict(zip(column.index, column, strict=True))
+            values = [np.array([known[name] for name in run.test.record_id], dtype=str) for run in runs]
+            # One value throughout is no subgroup.
+            if len({value for each in values for value in each} - {""}) < 2:
+                continue
+            found = subgroups(pairs, group, values, targets, **context.settings)
+            rows += [{**context.named(cell), **dataclasses.asdict(row)} for row in found]
+    return rows
+
+
+def at_operating_points(context: Context) -> list[Row]:
+    """Return sensitivities of the primary contrasts at the fixed specificity; thresholds from validation."""
+    rows = []
+    for cell in context.family:
+        runs = context.runs.cells[cell]
+        reference = {run.spec.seed: run for run in context.runs.reference(cell)}
+        names = [name for name, _ in runs[0].spec.targets]
+        for target in context.macro[cell.downstream]:
+            column = names.index(target)
+            found = sensitivity_difference(
+                [
+                    OperatingRun(
+                        seed=run.spec.seed,
+                        pretraining_seed=run.pretraining_seed,
+                        patient=run.test.patient_id,
+                        labels=run.test.labels[:, column],
+                        scores_a=run.test.logits[:, column],
+                        scores_b=reference[run.spec.seed].test.logits[:, column],
+                        threshold_a=_threshold(run, column),
+                        threshold_b=_threshold(reference[run.spec.seed], column),
+                    )
+                    for run in runs
+                ],
+                target=target,
+                specificity=SPECIFICITY,
+                level=context.level,
+            )
+            rows.append({**context.named(cell), **dataclasses.asdict(found)})
+    return rows
+
+
+def _threshold(run: Done, column: int) -> float | None:
+    value = run.result["operating_points"]["specificity_thresholds"][column]
+    return None if value is None else float(value)
+
+
+def curves(context: Context) -> list[Row]:
+    """Return a learning curve for each arm with two sizes or more."""
+    rows = []
+    for line in _unique(cell._replace(n=None) for cell in context.runs.cells if cell.arm != "scratch"):
+        cells = [cell for cell in context.runs.cells if cell._replace(n=None) == line]
+        if len(cells) < 2:
+            continue
+        targets = context.macro[line.downstream]
+        points = [
+            SizeRuns(
+                context.sizes[cell.downstream, cell.n],
+                tuple(paired(context.runs.cells[cell], context.runs.reference(cell), targets)),
+            )
+            for cell in cells
+        ]
+        found = learning_curves(sorted(points, key=lambda point: point.n), **context.settings)
+        name = {key: getattr(line, key) for key in ("downstream", "network", "upstream", "arm")}
+        rows.append({**name, **dataclasses.asdict(found)})
+    return rows
+
+
+def convergences(context: Context) -> list[Row]:
+    """Return, where smaller budgets were run, how soon each arm reaches the target that tuning runs named."""
+    rows = []
+    for cell in context.runs.shorter:
+        if cell.arm == "scratch":
+            continue
+        target = convergence_target(context.runs, cell)
+        if target is None:
+            continue
+        arms = {arm: budget_runs(context, of) for arm, of in ((cell.arm, cell), ("scratch", scratch(cell)))}
+        found = convergence(
+            arms, target=target, level=context.level, resamples=context.resamples, seed=context.stream
+        )
+        rows.append({**context.named(cell), **dataclasses.asdict(found)})
+    return rows
+
+
+def convergence_target(runs: Gathered, cell: Cell) -> float | None:
+    """Return the validation loss that scratch reached on average in its tuning runs: no evidence."""
+    losses = [run.result["validation_loss"] for run in runs.tunings.get(scratch(cell), [])]
+    known = [float(loss) for loss in losses if loss is not None]
+    return float(np.mean(known)) if known else None
+
+
+def budget_runs(context: Context, cell: Cell) -> list[BudgetRun]:
+    """Return the runs of a cell at every budget, from the first pre-training."""
+    whole = [run for run in context.runs.cells[cell] if run.pretraining_seed in (None, 0)]
+    every = [*whole, *(run for runs in context.runs.shorter[cell].values() for run in runs)]
+    targets = context.macro[cell.downstream]
+    return [
+        BudgetRun(
+            seed=run.spec.seed,
+            updates=run.spec.budget.updates,
+            validation_loss=run.result["validation_loss"],
+            test=test,
+        )
+        for run, test in zip(every, singles(every, targets), strict=True)
+    ]
+
+
+def calibrations(context: Context) -> list[Row]:
+    """Return the reliability of both arms of each primary contrast, macro targets pooled."""
+    rows = []
+    both = (each for primary in context.family for each in (scratch(primary), primary))
+    for cell in _unique(both):
+        runs = singles(context.runs.cells[cell], context.macro[cell.downstream])
+        found = reliability(runs, level=context.level)
+        rows.append({**context.named(cell), **dataclasses.asdict(found)})
+    return rows
+
+
+def negative(context: Context, statements: Sequence[Row]) -> list[Row]:
+    """Return the statements and sizes at which pre-training seems to harm, from `per_target`."""
+    rows = []
+    found = [row for row in statements if row["difference"] is not None]
+    lines = _unique((row["downstream"], row["network"], row["upstream"], row["arm"]) for row in found)
+    for line in lines:
+        mine = [row for row in found if _line(row) == line]
+        told = negative_transfer(
+            [TargetSize(row["target"], row["n"], row["difference"], row["low"], row["high"]) for row in mine],
+            margin=context.margin,
+            level=context.level,
+        )
+        every = {(row["target"], row["n"]): row["n_is_all"] for row in mine}
+        name = dict(zip(("downstream", "network", "upstream", "arm"), line, strict=True))
+        rows += [
+            {**name, **dataclasses.asdict(row), "n_is_all": every[row.target, row.n], "text": told.text}
+            for row in told.rows
+        ]
+    return rows
+
+
+def ceilings(study: Study, context: Context) -> list[Row]:
+    """Return what the labels of duplicates say about the best that any model could reach."""
+    rows = []
+    for downstream, targets in context.macro.items():
+        pairs = study.duplicate_labels(downstream)
+        if not len(pairs):
+            continue
+        for target in targets:
+            own = pairs[pairs["target"] == target]
+            found = noise_ceiling(
+                own["first"].to_numpy(dtype=float),
+                own["second"].to_numpy(dtype=float),
+                target=target,
+                basis=f"duplicates within {downstream}",
+                level=context.level,
+            )
+            rows.append({"downstream": downstream, **dataclasses.asdict(found), "basis": found.basis})
+    return rows
+
+
+def _line(row: Row) -> tuple[Any, ...]:
+    return row["downstream"], row["network"], row["upstream"], row["arm"]
+
+
+def _unique(values: Iterator[Any]) -> list[Any]:
+    return list(dict.fromkeys(values))

@@ -1,0 +1,171 @@
+"""What the arms cost, and after how many projects a pre-training has paid for itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ecgtransfer.evidence import BreakEven, break_even, energy_wh, training_flops
+from ecgtransfer.report.breadth import convergence_target
+from ecgtransfer.report.gather import Cell, Done, Gathered, scratch
+
+Row = dict[str, Any]
+# A busy core of a server with its share of memory and supply; nothing here is read from a meter.
+WATTS = 10.0
+POWER_NOTE = f"Energy is estimated, not measured: {WATTS:g} W for each core that works."
+
+
+def cost(
+    runs: Gathered, sizes: Mapping[tuple[str, int | None], int], origins: Sequence[Mapping[str, Any]]
+) -> Row:
+    """Return cost per arm, of pre-training, and the break-even.
+
+    Parameters
+    ----------
+    runs : Gathered
+    sizes : mapping
+        (downstream, n) → labels used.
+    origins : sequence of mapping
+        ``upstreams`` of the study's description.
+    """
+    every = list(runs.all)
+    return {
+        "rows": [_cell_cost(cell, done, sizes) for cell, done in runs.cells.items()],
+        "pretraining": [
+            {
+                "upstream": upstream,
+                "network": network,
+                "flops": _mean([_flops(run) for run in done]),
+                "seconds": _mean([run.measured["seconds"] for run in done]),
+                "energy_wh": _mean([_energy(run) for run in done]),
+                "runs": len(done),
+            }
+            for (upstream, network), done in runs.pretrainings.items()
+        ],
+        "break_even": [
+            row
+            for cell in runs.cells
+            if cell.arm == "full"
+            for row in _break_even(cell, runs, sizes, origins)
+        ],
+        "total_seconds": round(sum(run.measured["seconds"] for run in every), 1),
+        "runs": len(every),
+        "trainings": sum(_trainings(run) for run in every),
+        "power_watts": WATTS,
+        "power_note": POWER_NOTE,
+    }
+
+
+def _cell_cost(cell: Cell, runs: Sequence[Done], sizes: Mapping[tuple[str, int | None], int]) -> Row:
+    return {
+        "downstream": cell.downstream,
+        "network": cell.network,
+        "upstream": cell.upstream,
+        "arm": cell.arm,
+        "n": sizes[cell.downstream, cell.n],
+        "n_is_all": cell.n is None,
+        "flops_per_training": _mean([_flops(run) / max(1, _trainings(run)) for run in runs]),
+        "trainings": sum(_trainings(run) for run in runs),
+        "seconds": float(np.median([run.measured["seconds"] for run in runs])),
+        "energy_wh": _mean([_energy(run) for run in runs]),
+    }
+
+
+def _break_even(
+    cell: Cell,
+    runs: Gathered,
+    sizes: Mapping[tuple[str, int | None], int],
+    origins: Sequence[Mapping[str, Any]],
+) -> list[Row]:
+    origin = next(o for o in origins if (o["name"], o["network"]) == (cell.upstream, cell.network))
+    made = runs.pretrainings.get((str(cell.upstream), cell.network), [])
+    found = (
+        _to_target(cell, runs, made, origin["downloaded"])
+        if cell in runs.shorter
+        else _whole_budget(cell, runs, made, origin["downloaded"])
+    )
+    named = {
+        "downstream": cell.downstream,
+        "network": cell.network,
+        "upstream": cell.upstream,
+        "arm": cell.arm,
+        "n": sizes[cell.downstream, cell.n],
+        "n_is_all": cell.n is None,
+    }
+    return [{**named, **dataclasses.asdict(found)}]
+
+
+def _to_target(cell: Cell, runs: Gathered, made: Sequence[Done], downloaded: bool) -> BreakEven:
+    """Count operations up to the smallest budget that reaches the target, once per rate of the search."""
+    target = convergence_target(runs, cell)
+    spent: dict[str, list[float]] = {}
+    reached: dict[str, list[bool]] = {}
+    for name, of in (("scratch", scratch(cell)), ("arm", cell)):
+        whole = [run for run in runs.cells[of] if run.pretraining_seed in (None, 0)]
+        budgets = [*(runs.shorter[of][updates] for updates in sorted(runs.shorter[of])), whole]
+        spent[name], reached[name] = [], []
+        for seed in [run.spec.seed for run in whole]:
+            own = [run for budget in budgets for run in budget if run.spec.seed == seed]
+            enough = [run for run in own if _at_most(run.result["validation_loss"], target)]
+            spent[name].append(_flops(enough[0] if enough else own[-1]) * len(own[-1].spec.rates))
+            reached[name].append(bool(enough))
+    return break_even(
+        spent["scratch"],
+        spent["arm"],
+        pretraining=_mean([_flops(run) for run in made]) if made else None,
+        unit="FLOPs",
+        per_project="to the same validation loss, search of the rate included",
+        scratch_reached=reached["scratch"],
+        arm_reached=reached["arm"],
+        downloaded=downloaded,
+    )
+
+
+def _whole_budget(cell: Cell, runs: Gathered, made: Sequence[Done], downloaded: bool) -> BreakEven:
+    """Compare whole trainings: with one budget for both arms there is hardly anything to save."""
+    arm = [run for run in runs.cells[cell] if run.pretraining_seed in (None, 0)]
+    return break_even(
+        [_project(run) for run in runs.reference(cell)],
+        [_project(run) for run in arm],
+        pretraining=_mean([_flops(run) for run in made]) if made else None,
+        unit="FLOPs",
+        per_project="of whole trainings, search of the rate included",
+        downloaded=downloaded,
+    )
+
+
+def _project(run: Done) -> float:
+    """Return the operations of one project: a training for each rate that a user would try."""
+    return _flops(run) / max(1, _trainings(run)) * max(1, len(run.spec.rates))
+
+
+def _at_most(loss: float | None, target: float | None) -> bool:
+    return loss is not None and target is not None and loss <= target
+
+
+def _trainings(run: Done) -> int:
+    """Return how many networks a run trained: one per rate, one where tuning runs had chosen."""
+    return 1 if run.spec.tuned_by else len(run.spec.rates)
+
+
+def _flops(run: Done) -> float:
+    """Return the floating-point operations of everything a run trained; two for each multiply-add."""
+    forward = 2.0 * float(run.result.get("multiply_adds", 0))
+    records = run.result["records"]
+    if not run.spec.rates:
+        # A frozen encoder sees each record once; the logistic head costs next to nothing.
+        seen = float(records["train"] + records["validation"])
+        return training_flops(forward, seen, backward=0.0)
+    validated = float(records["validation"] * run.spec.budget.validations * _trainings(run))
+    return training_flops(forward, float(run.measured["records_seen"]), forward_only_records=validated)
+
+
+def _energy(run: Done) -> float:
+    return energy_wh(float(run.measured["seconds"]), WATTS * run.spec.threads)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))

@@ -1,0 +1,100 @@
+"""Which model to use: the verdict decides where it can, and the validation loss where it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What a study recommends.
+
+    Attributes
+    ----------
+    network, arm : str
+    upstream : str or None
+    decided : bool
+        Whether the verdict decided; otherwise the choice is a bet on the lower validation loss, or on the
+        simpler of two equivalents.
+    auroc : float or None
+        Mean macro AUROC of the arm in the study, with all labels beside the test part.
+    basis : str
+        What that figure is.
+    text : str
+        The recommendation in a sentence or two.
+    """
+
+    network: str
+    arm: str
+    upstream: str | None
+    decided: bool
+    auroc: float | None
+    basis: str
+    text: str
+
+
+def recommend(findings: Mapping[str, Any]) -> Recommendation:
+    """Return the arm to use, with all labels of the first downstream.
+
+    Fine-tuning where a verdict says that it helps, scratch where every verdict says that it harms or makes no
+    difference (the simpler of two equivalents). Among several upstreams that help, and where nothing is
+    decided, the lowest mean validation loss chooses: a choice by test figures would be flattered by them.
+
+    Parameters
+    ----------
+    findings : mapping
+        As `summary.summarise` builds them, of one downstream with the size 'all'.
+    """
+    downstream = findings["downstreams"][0]["name"]
+    cells = [
+        cell
+        for cell in findings["cells"]
+        if cell["downstream"] == downstream and cell["n_is_all"] and cell["arm"] in ("scratch", "full")
+    ]
+    words = {
+        (row["network"], row["upstream"]): row["verdict"]["word"]
+        for row in findings["contrasts"]
+        if row["verdict"] is not None and row["downstream"] == downstream and row["n_is_all"]
+    }
+    tuned = [cell for cell in cells if cell["arm"] == "full"]
+    helpful = [cell for cell in tuned if words.get((cell["network"], cell["upstream"])) == "helps"]
+    hopeless = [
+        cell for cell in tuned if words.get((cell["network"], cell["upstream"])) in ("harms", "equivalent")
+    ]
+    scratch = [cell for cell in cells if cell["arm"] == "scratch"]
+    if helpful:
+        return _told(_best(helpful), True, "it helps by the verdict of the study")
+    if len(hopeless) == len(tuned):
+        harmful = all(words[cell["network"], cell["upstream"]] == "harms" for cell in tuned)
+        why = (
+            "fine-tuning harms by the verdict of the study"
+            if harmful
+            else "fine-tuning makes no difference that matters, and scratch needs no upstream"
+        )
+        return _told(_best(scratch), True, why)
+    open_ = [*scratch, *(cell for cell in tuned if cell not in hopeless)]
+    return _told(
+        _best(open_),
+        False,
+        "the study could not decide, and this arm had the lower validation loss: a bet, not a finding",
+    )
+
+
+def _best(cells: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+    known = [cell for cell in cells if cell["validation_loss"] is not None]
+    return min(known or cells, key=lambda cell: cell["validation_loss"] or 0.0)
+
+
+def _told(cell: Mapping[str, Any], decided: bool, why: str) -> Recommendation:
+    what = "train from scratch" if cell["arm"] == "scratch" else f"fine-tune from {cell['upstream']}"
+    return Recommendation(
+        network=cell["network"],
+        arm=cell["arm"],
+        upstream=cell["upstream"],
+        decided=decided,
+        auroc=cell["auroc"],
+        basis=f"mean over {cell['seeds']} seeds on their own test parts, with {cell['n']} labels",
+        text=f"Use {cell['network']}, {what}: {why}.",
+    )

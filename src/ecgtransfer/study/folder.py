@@ -1,0 +1,299 @@
+"""A study's folder: what was asked is frozen there before any test part is opened, and read back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ecgtransfer.errors import StudyError
+from ecgtransfer.files import hash_json, write_bytes, write_json
+from ecgtransfer.study.ledger import Ledger
+from ecgtransfer.study.plan import Contrast, StudyPlan
+from ecgtransfer.study.planned import Downstream, Expanded, Planned, Start
+from ecgtransfer.study.spec import RunSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PLAN, RUNS, RECORDS = "plan.json", "runs.json", "records"
+# What is known of each test record beside its label, for subgroups.
+RECORD_FIELDS = ("record_id", "patient_id", "sex", "age", "source")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that was frozen.
+
+    Attributes
+    ----------
+    path : Path
+    description : dict
+        The content of ``plan.json``: ``plan`` (the question, without paths), ``downstreams``, ``upstreams``,
+        ``primary`` and ``hash``.
+    planned : tuple of Planned
+        The exact list of runs.
+    """
+
+    path: Path
+    description: dict[str, Any]
+    planned: tuple[Planned, ...]
+
+    @property
+    def ledger(self) -> Ledger:
+        """The study's runs on disk."""
+        return Ledger(self.path)
+
+    @property
+    def primary(self) -> tuple[Contrast, ...]:
+        """The contrasts that a verdict is given on."""
+        return tuple(Contrast(**contrast) for contrast in self.description["primary"])
+
+    def records(self, downstream: str) -> pd.DataFrame:
+        """Return `RECORD_FIELDS` of every record of a downstream store."""
+        import pandas as pd
+
+        found = next(each for each in self.description["downstreams"] if each["name"] == downstream)
+        return pd.read_parquet(_records_path(self.path, found["fingerprint"]))
+
+    def duplicate_labels(self, downstream: str) -> pd.DataFrame:
+        """Return how duplicates within a downstream are labelled: ``target``, ``first``, ``second``."""
+        import pandas as pd
+
+        found = next(each for each in self.description["downstreams"] if each["name"] == downstream)
+        return pd.read_parquet(_pairs_path(self.path, found["fingerprint"], found["task"]))
+
+
+def freeze(expanded: Expanded, out: Path) -> Study:
+    """Write what was asked and every run that follows from it; another question there is refused.
+
+    The primary family is part of what the hash covers, so that nobody chooses it after the fact.
+
+    Raises
+    ------
+    StudyError
+        The folder holds another study, or something that is no study.
+    """
+    if out.exists() and not out.is_dir():
+        raise StudyError("the study's folder is a file", where=out, remedy="Choose another name with -o")
+    if (
+        out.exists()
+        and any(out.iterdir())
+        and not any((out / name).exists() for name in (PLAN, RUNS, RECORDS))
+    ):
+        raise StudyError(
+            "the folder exists and is not a study",
+            where=out,
+            remedy="Choose another name with -o, or remove it",
+        )
+    description = _described(expanded)
+    path = out / PLAN
+    if path.exists():
+        there = _read_json(path)
+        if there != description:
+            # Where the questions agree, the runs may not: another version, or a machine of other precision.
+            runs = {"runs": _read_json(out / RUNS)}, {"runs": _listed(expanded.planned)}
+            differing = [*_differing(there, description)] or [*_differing(*runs)] or ["its hash"]
+            raise StudyError(
+                f"the folder holds a study with other settings ({'; '.join(differing)})",
+                where=out,
+                remedy="Choose another folder with -o; the finished runs of that one are not mixed into this",
+            )
+        return read_study(out)
+    for downstream in expanded.downstreams:
+        records = downstream.store.records[list(RECORD_FIELDS)]
+        write_bytes(_records_path(out, downstream.store.fingerprint), records.to_parquet(index=False))
+        pairs = _pairs(downstream)
+        path_of_pairs = _pairs_path(out, downstream.store.fingerprint, downstream.task)
+        write_bytes(path_of_pairs, pairs.to_parquet(index=False))
+    write_json(out / RUNS, _listed(expanded.planned))
+    # Last: with it the study is frozen, and all of the above is there.
+    write_json(path, description)
+    return Study(out, description, expanded.planned)
+
+
+def read_study(out: Path) -> Study:
+    """Read a frozen study.
+
+    Raises
+    ------
+    StudyError
+        The folder is no study, or a file of it is broken or was changed.
+    """
+    if not (out / PLAN).is_file():
+        raise StudyError(
+            "there is no study in this folder" if out.exists() else "the folder does not exist",
+            where=out,
+            remedy="Give the folder that `study run`, `compare` or `advise` wrote",
+        )
+    description = _read_json(out / PLAN)
+    try:
+        listed = _read_json(out / RUNS)
+        planned = tuple(
+            Planned(
+                RunSpec.from_dict(run["spec"]),
+                run["purpose"],
+                run["downstream"],
+                run["upstream"],
+                run["pretraining_seed"],
+            )
+            for run in listed
+        )
+        stated, found = description["hash"], _hash(description, planned)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StudyError(
+            f"the plan was written by another version of this program ({error})",
+            where=out,
+            remedy="Start the study anew in another folder",
+        ) from None
+    if stated != found or [run["id"] for run in listed] != [run.spec.id for run in planned]:
+        raise StudyError(
+            "the plan was changed after it was frozen",
+            where=out / PLAN,
+            remedy="Restore the file, or start the study anew in another folder",
+        )
+    return Study(out, description, planned)
+
+
+def _described(expanded: Expanded) -> dict[str, Any]:
+    description = {
+        "plan": _question(expanded.plan),
+        "downstreams": [_told(downstream) for downstream in expanded.downstreams],
+        "upstreams": [_origin(start) for start in expanded.starts],
+        "primary": [dataclasses.asdict(contrast) for contrast in expanded.primary],
+    }
+    description["hash"] = _hash(description, expanded.planned)
+    content: dict[str, Any] = json.loads(json.dumps(description))
+    return content
+
+
+def _hash(description: Mapping[str, Any], planned: tuple[Planned, ...]) -> str:
+    content = {key: value for key, value in description.items() if key != "hash"}
+    return hash_json([json.loads(json.dumps(content)), [_meant(run) for run in planned]])
+
+
+def _listed(planned: tuple[Planned, ...]) -> list[dict[str, Any]]:
+    """Return the list of runs as ``runs.json`` has it."""
+    listed: list[dict[str, Any]] = json.loads(
+        json.dumps([{**_meant(run), "spec": run.spec.as_dict()} for run in planned])
+    )
+    return listed
+
+
+def _meant(run: Planned) -> dict[str, Any]:
+    """Return a run by its id, and what the study wants it for."""
+    return {
+        "id": run.spec.id,
+        "purpose": run.purpose,
+        "downstream": run.downstream,
+        "upstream": run.upstream,
+        "pretraining_seed": run.pretraining_seed,
+    }
+
+
+def _question(plan: StudyPlan) -> dict[str, Any]:
+    """Return the plan without its paths: a study may move, and what lies there is named by content."""
+    question = dataclasses.asdict(plan)
+    for key, paths in (("upstreams", ("store", "models")), ("downstreams", ("store",))):
+        question[key] = [{k: v for k, v in each.items() if k not in paths} for each in question[key]]
+    return question
+
+
+def _told(downstream: Downstream) -> dict[str, Any]:
+    store, info = downstream.store, downstream.store.info
+    return {
+        "name": downstream.plan.name,
+        "task": downstream.task,
+        "records": store.n_records,
+        "patients": int(store.records["patient_id"].nunique()) if info.patients_known else None,
+        "patients_known": info.patients_known,
+        "leads": list(info.leads),
+        "sampling_rate": info.sampling_rate,
+        "seconds": info.n_samples / info.sampling_rate,
+        "duplicate_pairs": len(store.duplicates),
+        "fingerprint": store.fingerprint,
+        "recipe": info.recipe["name"],
+        "licence": info.licence,
+        "citation": info.citation,
+        "macro_targets": list(downstream.macro.targets),
+        "left_out": [{"target": target, "why": why} for target, why in downstream.macro.left_out],
+    }
+
+
+def _origin(start: Start) -> dict[str, Any]:
+    return {
+        "name": start.upstream,
+        "network": start.network,
+        "task": start.task,
+        "fingerprint": start.fingerprint,
+        "downstreams": list(start.downstreams),
+        "starts": list(start.names),
+        "downloaded": start.folders is not None,
+        "records": start.records,
+        "auroc": start.score,
+        "left_out": start.left_out,
+    }
+
+
+def _differing(there: Any, here: Any, where: str = "") -> Iterator[str]:
+    """Yield the places at which two descriptions part, the first three of them."""
+    found = list(_parts(there, here, where))
+    yield from found[:3]
+    if len(found) > 3:
+        yield f"and {len(found) - 3} more"
+
+
+def _parts(there: Any, here: Any, where: str) -> Iterator[str]:
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in [*there, *(key for key in here if key not in there)]:
+            if key not in ("hash", "id"):
+                yield from _parts(there.get(key), here.get(key), f"{where}.{key}" if where else key)
+    elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
+        for number, (a, b) in enumerate(zip(there, here, strict=True)):
+            yield from _parts(a, b, f"{where}[{number}]")
+    elif there != here:
+        yield f"{where}: {_short(there)} there, {_short(here)} asked for"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _records_path(out: Path, fingerprint: str) -> Path:
+    return out / RECORDS / f"{fingerprint[:16]}.parquet"
+
+
+def _pairs_path(out: Path, fingerprint: str, task: str) -> Path:
+    return out / RECORDS / f"{hash_json([fingerprint, task])}-duplicates.parquet"
+
+
+def _pairs(downstream: Downstream) -> pd.DataFrame:
+    """Return the labels of both recordings of each duplicate, one row per pair and target."""
+    import pandas as pd
+
+    store, pairs = downstream.store, downstream.store.duplicates
+    task = store.task(downstream.task)
+    labels = store.labels(task)
+    sides = [labels[pairs[side].to_numpy(dtype="int64")] for side in ("a", "b")]
+    return pd.DataFrame(
+        {
+            "target": [name for _ in range(len(pairs)) for name in task.target_names],
+            "first": sides[0].reshape(-1),
+            "second": sides[1].reshape(-1),
+        }
+    )
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StudyError(
+            f"the file cannot be read ({error})",
+            where=path,
+            remedy="Restore it, or start the study anew in another folder",
+        ) from None
