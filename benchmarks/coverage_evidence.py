@@ -64,11 +64,10 @@ def cells() -> list[Cell]:
         (f"{regime} × 3, {m} positives, {seeds} seeds, {folds} fold(s)", design, m, seeds, folds)
         for regime, base in CROSSED.items()
         for m in (10, 20, 50)
-        for seeds in (5, 10)
-        for folds in (1, 5)
+        for seeds, folds in ((10, 1), (5, 5))
         for design in [replace(base, positives=(m,), seeds=seeds, folds=folds, pretrainings=3)]
     ]
-    beside = [(name, design) for name, design in BESIDE.items()]
+    beside = list(BESIDE.items())
     return [(name, design) for name, design, *_ in grid + crossed] + beside
 
 

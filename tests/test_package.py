@@ -14,11 +14,11 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "src" / "ecgtransfer"
-# What is not a module but must travel with the modules.
+# What is not a module but must travel with the modules: tables, templates, scripts and their licences.
 CARRIED = sorted(
     path.relative_to(PACKAGE).as_posix()
-    for suffix in ("*.csv", "*.j2", "py.typed")
-    for path in PACKAGE.rglob(suffix)
+    for path in PACKAGE.rglob("*")
+    if path.is_file() and path.suffix not in (".py", ".pyc")
 )
 
 
@@ -46,6 +46,7 @@ def empty(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"py.typed", "report/templates/report.html.j2"} <= set(CARRIED)
+    assert {Path(path).name for path in CARRIED} >= {"echarts.min.js", "LICENSE", "NOTICE"}
     assert {f"ecgtransfer/{path}" for path in CARRIED} <= names
     modules = {f"ecgtransfer/{path.relative_to(PACKAGE).as_posix()}" for path in PACKAGE.rglob("*.py")}
     assert modules <= names
@@ -55,8 +56,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
 
 def test_help_runs_without_the_extras(empty: Path) -> None:
     text = run([str(empty / "ecgtransfer"), "--help"])
-    for command in ("demo", "prepare", "compare"):
+    for command in ("demo", "prepare", "compare", "advise", "study", "report"):
         assert command in text
+        assert "Usage: " in run([str(empty / "ecgtransfer"), command, "--help"])
     installed = run([str(empty / "python"), "-m", "pip", "list", "--format=json"])
     assert not {"torch", "pandas", "scipy", "matplotlib"} & {item["name"] for item in json.loads(installed)}
 

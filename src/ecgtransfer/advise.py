@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,12 @@ from ecgtransfer.errors import ConfigError, StudyError
 from ecgtransfer.files import write_json
 from ecgtransfer.networks import annotate_card, read_card
 from ecgtransfer.report.audit_page import write_audit_page
-from ecgtransfer.report.recommendation import Recommendation, recommend
+from ecgtransfer.report.recommendation import Recommendation
 from ecgtransfer.study.executors import Listener
 from ecgtransfer.study.expand import expand
 from ecgtransfer.study.folder import PLAN, freeze, read_study
 from ecgtransfer.study.forecast import Rates, measure_rates, seconds_of
-from ecgtransfer.study.plan import DownstreamPlan, StudyPlan, UpstreamPlan
+from ecgtransfer.study.plan import MOST_PRIMARY, Contrast, DownstreamPlan, StudyPlan, UpstreamPlan
 from ecgtransfer.study.planned import Expanded
 from ecgtransfer.study.run import run
 from ecgtransfer.study.spec import Budget
@@ -120,9 +121,11 @@ def advise(
     effort, plan, expected = _choose(
         store, upstreams, out, minutes, network, task, upstream_task, efforts, workers
     )
+    if not quiet:
+        print(_told(effort, plan, expected, minutes), file=sys.stderr)
     expanded = expand(plan)
     findings = conduct(plan, out / "study", workers=workers, listener=listener, quiet=quiet)
-    recommendation = recommend(findings)
+    recommendation = Recommendation(**findings["recommendation"])
     model = _train(expanded, recommendation, findings, out)
     advice = {
         "audit": found,
@@ -201,7 +204,14 @@ def _origins(upstreams: Sequence[Path], task: str | None) -> list[UpstreamPlan]:
             models.setdefault(str(read_card(path)["data"][0]["name"]), []).append(path)
         else:
             origins.append(UpstreamPlan(Store.open(path, verify=False).info.name, store=path, task=task))
-    return [*origins, *(UpstreamPlan(name, models=tuple(paths)) for name, paths in models.items())]
+    origins += [UpstreamPlan(name, models=tuple(paths)) for name, paths in models.items()]
+    names = [origin.name for origin in origins]
+    # Two stores may have been given one name; the second is then called NAME-2.
+    return [
+        dataclasses.replace(origin, name=f"{origin.name}-{seen + 1}" if seen else origin.name)
+        for place, origin in enumerate(origins)
+        for seen in [names[:place].count(origin.name)]
+    ]
 
 
 def _networks(origins: Sequence[UpstreamPlan]) -> tuple[str, ...]:
@@ -216,9 +226,18 @@ def _plan(
     labelled = mine.n_records * 4 // 5  # about what remains beside a test fold
     sizes = [None if share == 1 else round(labelled * share) for share in effort.shares]
     sizes = [n for n in sizes if n is None or n >= 2 * SMALLEST_SUBSET]
+    downstream = DownstreamPlan(mine.info.name, store, task, tuple(sizes))
+    # What the recommendation hangs on comes first: all labels, from every upstream.
+    asked = [
+        Contrast(downstream.name, name, origin.name, "full", n)
+        for n in (None, *sizes[:1])
+        for name in networks
+        for origin in origins
+    ]
     return StudyPlan(
         name=mine.info.name,
         networks=networks,
+        primary=tuple(dict.fromkeys(asked))[:MOST_PRIMARY],
         upstreams=tuple(
             dataclasses.replace(
                 origin,
@@ -227,13 +246,26 @@ def _plan(
             )
             for origin in origins
         ),
-        downstreams=(DownstreamPlan(mine.info.name, store, task, tuple(sizes)),),
+        downstreams=(downstream,),
         seeds=effort.seeds,
         budget=Budget(updates=effort.updates, batch_size=32),
         rates=effort.rates,
         tuning_seeds=effort.tuning_seeds,
         convergence=(None,) if effort.convergence else (),
     )
+
+
+def _told(effort: Effort, plan: StudyPlan, expected: float | None, minutes: float) -> str:
+    """Say what is about to be run, and when it will take longer than was asked for."""
+    sizes = ", ".join("all" if n is None else str(n) for n in plan.downstreams[0].sizes)
+    text = (
+        f"comparison: {', '.join(plan.networks)}; sizes {sizes}; {effort.seeds} seeds, "
+        f"{effort.pretraining_seeds} pre-trainings, {effort.updates} updates"
+    )
+    if expected is None:
+        return f"{text}; going on where it stopped"
+    over = " (the smallest that says anything; more than was asked for)" if expected > 60 * minutes else ""
+    return f"{text}; about {max(1, round(expected / 60))} min{over}"
 
 
 def _train(

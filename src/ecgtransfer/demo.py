@@ -1,21 +1,30 @@
-"""The main job on the embedded default: two simulated hospitals, one to pre-train on, one to learn."""
+"""`advise` on the embedded default: two simulated hospitals, one to pre-train on, one to learn."""
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ecgtransfer.conduct import conduct
+from ecgtransfer.advise import Effort, advise
 from ecgtransfer.datasets.prepare import prepare
 from ecgtransfer.datasets.simulation import SITES, simulate
 from ecgtransfer.files import write_json
-from ecgtransfer.study.plan import DownstreamPlan, StudyPlan, UpstreamPlan
-from ecgtransfer.study.spec import Budget
 
 ANNOTATED = ("SR", "AF", "PVC", "LBBB", "RBBB", "LAD", "LVH", "STD", "INVT")
 """What both hospitals label: statements frequent enough for an interval on the test records of B."""
+
+EFFORT = Effort(
+    updates=120,
+    pretraining_updates=600,
+    seeds=5,
+    tuning_seeds=1,
+    pretraining_seeds=3,
+    rates=(1e-3, 3e-3),
+    shares=(0.125, 0.25, 1.0),
+    convergence=True,
+)
 
 
 @dataclass(frozen=True)
@@ -26,32 +35,22 @@ class Scale:
     ----------
     upstream_records, downstream_records : int
         Recordings of hospital A and of hospital B.
-    sizes : tuple of int
-        Labels of hospital B that an arm may use.
-    seeds : int
-    pretraining, budget : Budget
-    rates : tuple of float
-    tuning_seeds, pretraining_seeds : int
+    effort : Effort
+        The one comparison that is run, however long it takes here.
     """
 
     upstream_records: int = 2400
     downstream_records: int = 800
-    sizes: tuple[int, ...] = (50, 150, 450)
-    seeds: int = 3
-    pretraining: Budget = field(default_factory=lambda: Budget(updates=600, batch_size=64, validations=10))
-    budget: Budget = field(default_factory=lambda: Budget(updates=240, batch_size=32, validations=12))
-    rates: tuple[float, ...] = (1e-3, 3e-3)
-    tuning_seeds: int = 1
-    pretraining_seeds: int = 1
+    effort: Effort = EFFORT
 
 
 def demo(out: Path, *, scale: Scale | None = None, workers: int = 2, quiet: bool = False) -> dict[str, Any]:
-    """Simulate two hospitals as WFDB files, prepare them like a user's own, and compare.
+    """Simulate two hospitals as WFDB files, prepare them like a user's own, and ask for advice on one.
 
     Parameters
     ----------
     out : Path
-        Gets ``a/`` and ``b/`` (recordings), ``a.ecgs`` and ``b.ecgs`` (stores), ``study/`` (runs),
+        Gets ``a/`` and ``b/`` (recordings), ``a.ecgs`` and ``b.ecgs`` (stores), ``advice/`` (see `advise`),
         ``result.json`` and ``report.html``. What is there already is used.
     scale : Scale
     workers : int
@@ -60,7 +59,7 @@ def demo(out: Path, *, scale: Scale | None = None, workers: int = 2, quiet: bool
     Returns
     -------
     dict
-        The findings, as in ``result.json``.
+        What `advise` returns, as in ``result.json``.
     """
     scale = scale or Scale()
     stores: dict[str, Path] = {}
@@ -71,30 +70,15 @@ def demo(out: Path, *, scale: Scale | None = None, workers: int = 2, quiet: bool
         shutil.rmtree(raw, ignore_errors=True)  # what a killed demonstration left half-written
         simulate(replace(SITES[site], annotates=ANNOTATED), records, raw, seed=0)
         prepare("folder", raw, stores[site], workers=workers, quiet=quiet)
-    findings = conduct(
-        StudyPlan(
-            name="hospital B",
-            networks=("resnet1d18-w16",),
-            upstreams=(
-                UpstreamPlan(
-                    "hospital A",
-                    store=stores["A"],
-                    task="all",
-                    budget=scale.pretraining,
-                    learning_rate=3e-3,
-                    seeds=scale.pretraining_seeds,
-                ),
-            ),
-            downstreams=(DownstreamPlan("hospital B", stores["B"], "all", scale.sizes),),
-            seeds=scale.seeds,
-            rates=scale.rates,
-            tuning_seeds=scale.tuning_seeds,
-            budget=scale.budget,
-        ),
-        out / "study",
+    advice = advise(
+        stores["B"],
+        [stores["A"]],
+        out / "advice",
+        minutes=float("inf"),
+        efforts=(scale.effort,),
         workers=workers,
         quiet=quiet,
     )
-    write_json(out / "result.json", findings)
-    shutil.copyfile(out / "study" / "report.html", out / "report.html")
-    return findings
+    write_json(out / "result.json", advice)
+    shutil.copyfile(out / "advice" / "report.html", out / "report.html")
+    return advice

@@ -70,19 +70,13 @@ def test_help_is_fast_because_it_imports_nothing_heavy(words: list[str]) -> None
 
 def test_the_commands_in_the_order_in_which_a_user_meets_them(call: Any) -> None:
     text = call("--help")
+    # A command stands first in its line, without the frame that a terminal gets.
+    lines = [line.strip("│ ").split() for line in text[text.index("Commands") :].splitlines()]
+    listed = [words[0] for words in lines if words]
     names = [
-        "demo",
-        "simulate",
-        "datasets",
-        "prepare",
-        "networks",
-        "pretrain",
-        "train",
-        "finetune",
-        "evaluate",
-    ]
-    names.append("compare")
-    listed = text[text.index("Commands") :].split()
+        "demo", "simulate", "datasets", "prepare", "audit", "advise", "networks", "pretrain", "train",
+        "finetune", "evaluate", "compare", "report", "study",
+    ]  # fmt: skip
     assert [word for word in listed if word in names] == names
     assert call("--version").strip() == __version__
 
@@ -170,17 +164,34 @@ def test_compare(
 ) -> None:
     words = [
         "compare", down.path, "--from", up.path, "-o", tmp_path / "study", "--network", NETWORK,
-        "--arms", "scratch, full", "--sizes", "20", "--seeds", 1, "--rates", "0.003",
+        "--arms", "scratch, full", "--sizes", "20", "--seeds", 1, "--rates", "0.003,0.01",
         "--task", "waves", "--upstream-task", "waves", "--updates", 2, "--batch-size", 8,
-        "--pretrain-updates", 2, "--pretrain-batch-size", 8, "--workers", 1,
+        "--tuning-seeds", 1, "--pretrain-updates", 2, "--pretrain-batch-size", 8, "--pretrain-seeds", 2,
+        "--pretrain-rate", 0.002, "--margin", 0.02, "--study-seed", 3, "--workers", 1,
     ]  # fmt: skip
     found = json.loads(call(*words, "--json"))
-    assert found == json.loads((tmp_path / "study" / "evidence.json").read_text())
+    evidence = tmp_path / "study" / "evidence.json"
+    assert found == json.loads(evidence.read_text())
     assert {cell["arm"] for cell in found["cells"]} == {"scratch", "full"}
+    assert np.isfinite(found["cells"][0]["auroc"])
+    plan = json.loads((tmp_path / "study" / "plan.json").read_text())["plan"]
+    assert (plan["seeds"], plan["tuning_seeds"], plan["rates"]) == (1, 1, [0.003, 0.01])
+    assert (plan["margin"], plan["study_seed"], plan["budget"]["updates"]) == (0.02, 3, 2)
+    [upstream] = plan["upstreams"]
+    assert (upstream["name"], upstream["seeds"], upstream["learning_rate"]) == ("up", 2, 0.002)
     text = call(*words)
     assert " ".join(found["sentence"].split()) in " ".join(text.split())
+    assert "No recording of up was found downstream." in text
     assert f"Report: {tmp_path / 'study' / 'report.html'}" in text
-    assert np.isfinite(found["cells"][0]["auroc"])
+
+    # And drawn again from the folder alone.
+    kept = evidence.read_bytes()
+    evidence.unlink()
+    assert json.loads(call("report", tmp_path / "study", "--json")) == found
+    assert evidence.read_bytes() == kept
+    text = call("report", tmp_path / "study")
+    assert " ".join(found["sentence"].split()) in " ".join(text.split())
+    assert f"Report: {tmp_path / 'study' / 'report.html'}" in text
 
 
 def test_progress_goes_to_stderr(

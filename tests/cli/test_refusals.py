@@ -16,7 +16,10 @@ import pytest
 
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.signals.writer import write_wfdb
-from tests.small import NETWORK, train_model, write_store
+from ecgtransfer.study.expand import expand
+from ecgtransfer.study.folder import freeze
+from ecgtransfer.study.plan import DownstreamPlan
+from tests.small import NETWORK, make_plan, train_model, write_store
 
 COMMAND = Path(sys.executable).with_name("ecgtransfer")
 Refused = Callable[..., str]
@@ -275,7 +278,7 @@ class TestTraining:
         words = ["--network", NETWORK, *BRIEF]
         said = refused("train", store.path, "-o", tmp_path / "file" / "m", *words)
         assert str(tmp_path / "file") in said
-        assert "Check that it is there, writable" in said
+        assert "Check the path" in said
 
     @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may write anywhere")
     def test_an_output_that_cannot_be_written(self, refused: Refused, store: Store, tmp_path: Path) -> None:
@@ -283,7 +286,7 @@ class TestTraining:
         locked.mkdir(mode=0o500)
         said = refused("train", store.path, "-o", locked / "m", "--network", NETWORK, *BRIEF)
         assert str(locked) in said
-        assert "Check that it is there, writable" in said
+        assert "Check that it is yours to write to" in said
 
 
 class TestModels:
@@ -367,7 +370,8 @@ class TestCompare:
             (["--sizes", "20,5"], ["--sizes: ", "5 is too few labels", "the least is 10"]),
             (["--sizes", "20,1000"], ["size 1000 is more than the", "'all' for every record", "mine.ecgs"]),
             (["--sizes", ","], ["--sizes: "]),
-            (["--sizes", "20,20"], ["sizes names something twice"]),
+            (["--sizes", "20,20"], ["sizes of mine names something twice: 20, 20"]),
+            (["--sizes", "79,all"], ["size 79 is the whole pool of 'mine', and 'all' is asked for too"]),
             (["--rates", "0.001,0"], ["--rates: ", "a learning rate must be above 0"]),
             (["--rates", "-0.001"], ["--rates: ", "a learning rate must be above 0"]),
             (["--rates", "nan"], ["--rates: ", "a learning rate must be above 0"]),
@@ -385,6 +389,9 @@ class TestCompare:
             (["--from", "{}/no"], ["no: does not exist", "made by `pretrain` or `prepare`"]),
             (["--from", "{}"], ["is neither a model folder nor a store"]),
             (["--upstream-task", "wave"], ["no task 'wave'", "Did you mean waves?"]),
+            (["--margin", "0"], ["0 is no margin", "Give an AUROC difference"]),
+            (["--tuning-seeds", "-1"], ["-1 tuning seeds cannot be had"]),
+            (["--network", f"{NETWORK},{NETWORK}"], ["networks names something twice"]),
         ],
     )
     def test_options_that_do_not_fit(
@@ -408,12 +415,79 @@ class TestCompare:
         said = refused("compare", store.path, "--from", store.path, "-o", tmp_path / "s", *words)
         assert f"{store.path}: upstream and downstream are the same store" in said
 
-    def test_two_upstream_stores(
+    def test_several_upstreams(
         self, refused: Refused, store: Store, place: Path, model: Path, tmp_path: Path
     ) -> None:
-        twice = ["--from", place / "up.ecgs", "--from", place / "up.ecgs"]
-        said = refused("compare", store.path, *twice, "-o", tmp_path / "s", "--task", "waves")
-        assert "--from: 2 upstream stores" in said
+        for second in (place / "up.ecgs", model):
+            both = ["--from", place / "up.ecgs", "--from", second]
+            said = refused("compare", store.path, *both, "-o", tmp_path / "s", "--task", "waves")
+            assert "--from: several upstreams. Give one store, or model folders; `study` compares" in said
+        assert not (tmp_path / "s").exists()
+
+    def test_models_that_are_not_those_of_the_networks(
+        self, refused: Refused, store: Store, model: Path, tmp_path: Path
+    ) -> None:
+        words = ["-o", tmp_path / "s", *COMPARE, "--from", model]
+        said = refused("compare", store.path, *words, "--network", "lstm-pooled")
+        assert f"{model}: the model is a {NETWORK}, which the study does not name" in said
+        said = refused("compare", store.path, *words, "--network", f"{NETWORK},lstm-pooled")
+        assert "has no model of lstm-pooled" in said
+        said = refused("compare", store.path, *words, "--from", model, "--network", NETWORK)
+        assert f"the same model of {NETWORK} is given twice" in said
+
+    def test_a_folder_that_holds_something_else(
+        self, refused: Refused, store: Store, model: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "photos").mkdir()
+        (tmp_path / "photos" / "cat.jpg").write_bytes(b"cat")
+        words = ["--from", model, "--network", NETWORK, *COMPARE]
+        said = refused("compare", store.path, "-o", tmp_path / "photos", *words)
+        assert f"{tmp_path / 'photos'}: the folder exists and is not a study" in said
+
+    def test_a_study_with_other_settings(
+        self, refused: Refused, store: Store, place: Path, model: Path, tmp_path: Path
+    ) -> None:
+        """Frozen and never carried out; the refusal names what is different."""
+        sizes = (DownstreamPlan("mine", store.path, "waves", (20,)),)
+        plan = make_plan(store.path, place / "up.ecgs", downstreams=sizes)
+        freeze(expand(plan), tmp_path / "s")
+        words = ["--from", model, "--network", NETWORK, *COMPARE, "--seeds", 4]
+        said = refused("compare", store.path, "-o", tmp_path / "s", *words)
+        assert f"{tmp_path / 's'}: the folder holds a study with other settings (" in said
+        assert 'plan.name: "small" there, "mine" asked for' in said
+        assert "Choose another folder with -o" in said
+
+
+class TestReport:
+    @pytest.fixture
+    def frozen(self, store: Store, tmp_path: Path) -> Path:
+        """Return a study of which nothing was run yet."""
+        plan = make_plan(store.path, None, arms=("scratch",), baselines=(), seeds=1)
+        return freeze(expand(plan), tmp_path / "study").path
+
+    def test_a_folder_that_is_no_study(self, refused: Refused, tmp_path: Path) -> None:
+        assert f"{tmp_path}: there is no study in this folder. Give the folder that" in refused(
+            "report", tmp_path
+        )
+        assert f"{tmp_path / 'no'}: the folder does not exist" in refused("report", tmp_path / "no")
+
+    def test_a_study_that_is_not_finished(self, refused: Refused, frozen: Path) -> None:
+        said = refused("report", frozen)
+        assert f"{frozen}: the run " in said
+        assert f"({NETWORK} scratch 0) is missing. Run the study to its end first" in said
+        assert not (frozen / "report.html").exists()
+
+    def test_a_plan_that_was_changed(self, refused: Refused, frozen: Path) -> None:
+        text = (frozen / "plan.json").read_text(encoding="utf-8")
+        (frozen / "plan.json").write_text(text.replace('"margin": 0.01', '"margin": 0.02'), encoding="utf-8")
+        said = refused("report", frozen)
+        assert f"{frozen / 'plan.json'}: the plan was changed after it was frozen. Restore the file" in said
+
+    def test_what_is_to_stand_beside_is_no_study(
+        self, refused: Refused, frozen: Path, tmp_path: Path
+    ) -> None:
+        said = refused("report", frozen, "--beside", tmp_path / "no")
+        assert f"{tmp_path / 'no'}: the folder does not exist" in said
 
 
 @pytest.mark.parametrize(

@@ -291,7 +291,8 @@ class _Study:
         known = self.downstreams.index(name) != 1
         return {
             "name": name, "task": "superclass", "records": 2130, "patients": 2004 if known else None,
-            "patients_known": known, "leads": ["I"], "sampling_rate": 100.0, "duplicate_pairs": 3,
+            "patients_known": known, "leads": ["I"] if known else list(audit_sample.STANDARD_LEADS),
+            "sampling_rate": 100.0, "duplicate_pairs": 3,
             "fingerprint": "9f2c" * 16, "licence": "CC BY 4.0", "citation": f"The authors of {name} (2020)",
             "macro_targets": list(TARGETS),
             "left_out": [{"target": HOSTILE, "why": "7 positives in the pool"}],
@@ -417,7 +418,7 @@ class _Study:
                 for upstream in self.upstreams
             ],
             "total_seconds": 18340.0, "runs": 480, "trainings": 1460, "power_watts": 48.0,
-            "power_note": "an assumption: 24 W for each of two busy cores",
+            "power_note": "Energy is estimated, not measured: 24 W for each core that works.",
         }  # fmt: skip
 
     def calibration(self) -> list[dict[str, Any]]:

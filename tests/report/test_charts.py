@@ -78,6 +78,12 @@ def test_curves_hold_means_bands_and_catch_up() -> None:
     assert points(auroc, "rr (no network)")[0][:2] == (50, 0.66)
 
 
+def test_a_catch_up_beyond_the_largest_size_is_on_the_axis() -> None:
+    found = view(CHARTS["curves"], show="macro AUROC", downstream="ludb", network="lstm", upstream="cinc2017")
+    assert 320 < found.x.high < 410, "what is extrapolated ends at twice the largest size"
+    assert [label for _, label in found.x.ticks] == ["40", "80", "all 160"]
+
+
 def test_a_size_alone_is_no_curve() -> None:
     assert charts(sample.evidence(sizes=((50, False),), downstreams=("one",)))["curves"].views == ()
 
@@ -141,6 +147,18 @@ def test_convergence_cost_and_calibration_hold_their_figures() -> None:
     assert {line.name for line in diagram.series} == {"from scratch", "fine-tuned", "perfect"}
 
 
+def test_calibration_of_a_few_contrasts_alone_shows_both_arms_and_a_drawing_each() -> None:
+    few = copy.deepcopy(EVIDENCE)
+    few["calibration"] = [
+        row
+        for row in few["calibration"]
+        if row["downstream"] == "ludb" and row["upstream"] != "simulated" and row["n"] == 40
+    ]
+    made = charts(few)["calibration"]
+    assert {item.where["upstream"] for item in made.views} == {"cinc2017"}, "scratch alone is no comparison"
+    assert len(made.static) == len(made.views) == 3, "another size than the answer's is drawn too"
+
+
 @pytest.mark.parametrize("name", CHARTS)
 def test_drawings_are_deterministic_svg_with_a_title_and_text_as_text(name: str) -> None:
     made = drawings(CHARTS[name])
@@ -198,7 +216,7 @@ def test_arms_of_other_names_are_drawn_too() -> None:
 @pytest.mark.parametrize(
     ("values", "labels"),
     [
-        ([0.61, 0.88], ["0.65", "0.70", "0.75", "0.80", "0.85"]),
+        ([0.61, 0.88], ["0.60", "0.65", "0.70", "0.75", "0.80", "0.85"]),
         ([-0.021, 0.058], ["−0.02", "0.00", "0.02", "0.04", "0.06"]),
         ([0.0, 71.4], ["0", "20", "40", "60"]),
         ([0.5], ["0.46", "0.48", "0.50", "0.52", "0.54"]),

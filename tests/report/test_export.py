@@ -84,6 +84,9 @@ def test_latex_is_balanced_and_escaped_and_markdown_keeps_its_columns(name: str)
 
 
 def test_latex_of_what_users_call_things() -> None:
+    assert to_latex(Sheet("t", "t", (Column("n", lambda row: row["x"]),), [{"x": "[1] *"}])).count(
+        "{[}1{]} {*}"
+    )
     odd = "a_b & 50 % {x} $1$ #~^\\ <b> | 1.2·10⁻⁵"
     sheet = Sheet("t", "50 % & more", (Column("n_1", lambda row: row["x"], words=True),), [{"x": odd}])
     latex = to_latex(sheet)
@@ -137,12 +140,13 @@ def test_the_methods_say_what_was_done_and_cite_what_they_use() -> None:
     text = str(methods(EVIDENCE))
     for shown in (
         "ptbxl-subset: 2,130 recordings (2,004 patients), lead I at 100 Hz, task superclass",
-        "ludb: 2,130 recordings (patients unknown, each recording counting as its own)",
+        "ludb: 2,130 recordings (patients unknown, each recording counting as its own), 12 leads (I to V6) "
+        "at 100 Hz",
         "resnet1d18-w16 (pre-trained from three seeds, macro AUROC on its own test part 0.961)",
         "400 and all 1,704 labelled ECGs of ptbxl-subset; 40, 80 and all 160 labelled ECGs of ludb",
         "1,600 updates of up to 64 recordings",
         "The learning rate was one of 0.0003, 0.001 and 0.003",
-        f"frozen (SHA-256 {'9f2c' * 16}) before any test part was opened",
+        f"frozen (hash {'9f2c' * 16}) before any test part was opened",
         "fine-tuned lstm from cinc2017 against scratch on ptbxl-subset with 50 and all 1,704 labels",
         "Six primary contrasts were named",
         "within ±0.01 macro AUROC",

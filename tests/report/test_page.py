@@ -84,7 +84,8 @@ def test_print_shows_drawings_on_white_and_cuts_no_table(browser: Browser, pages
     visible = "[...document.querySelectorAll('{}')].filter((part) => part.getClientRects().length).length"
     assert browser.run(visible.format(".live, .controls, .copy, nav")) == 0
     assert browser.run(visible.format(".plot")) == 8
-    beyond = "(part) => part.getBoundingClientRect().right > innerWidth + 1"
+    shown = "!part.closest('details:not([open])')"
+    beyond = f"(part) => {shown} && part.getBoundingClientRect().right > innerWidth + 1"
     wide = f"[...document.querySelectorAll('table')].filter({beyond})"
     assert browser.run(f"{wide}.map((t) => t.innerText.slice(0, 60))") == []
     assert browser.pdf().startswith(b"%PDF")
@@ -107,30 +108,28 @@ def told(browser: Browser, chart: str, part: str) -> str:
     return str(browser.run(f"document.querySelector('[data-chart=\"{chart}\"] {part}')?.innerText ?? ''"))
 
 
+SAYS = {
+    "curves": r"labelled ECGs\nfrom scratch: 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)",
+    "forest": r"[+−]0\.\d{3} \([+−]0\.\d{3} to [+−]0\.\d{3}\), \w+",
+    "convergence": r"updates of a training\nfrom scratch: 0\.\d{3}",
+    "cost": r"n = 50\n.*: (71|2\.5) s",
+    "calibration": r"observed at 0\.\d\d \([\d,]+ predictions\)",
+}
+
+
 @pytest.mark.parametrize("width", [360, 1440])
-@pytest.mark.parametrize(
-    ("chart", "says"),
-    [
-        ("curves", r"labelled ECGs\nfrom scratch: 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)"),
-        ("forest", r"[+−]0\.\d{3} \([+−]0\.\d{3} to [+−]0\.\d{3}\), \w+"),
-        ("convergence", r"updates of a training\nfrom scratch: 0\.\d{3}"),
-        ("cost", r"n = .*\n.*: (71|2\.5) s"),
-        ("calibration", r"observed at 0\.\d\d \([\d,]+ predictions\)"),
-    ],
-)
-def test_hovering_shows_a_value(
-    browser: Browser, pages: dict[str, Path], chart: str, says: str, width: int
-) -> None:
+def test_hovering_shows_a_value_within_the_page(browser: Browser, pages: dict[str, Path], width: int) -> None:
     browser.open(pages["whole"], width)
-    left, top, wide, high = place(browser, chart, ".canvas")
-    assert told(browser, chart, ".tip") == ""
-    down = 43 if chart in ("forest", "cost") else 0.4 * high
-    for part in (0.6, 0.61):
-        browser.hover(left + part * wide, top + down)
-    assert re.search(says, told(browser, chart, ".tip"))
-    box = f"document.querySelector('[data-chart=\"{chart}\"] .tip').getBoundingClientRect()"
-    assert browser.run(f"{box}.left") >= 0
-    assert browser.run(f"{box}.right") <= width
+    for chart, says in SAYS.items():
+        left, top, wide, high = place(browser, chart, ".canvas")
+        assert told(browser, chart, ".tip") == ""
+        down = 43 if chart in ("forest", "cost") else 0.4 * high
+        for part in (0.6, 0.61):
+            browser.hover(left + part * wide, top + down)
+        assert re.search(says, told(browser, chart, ".tip")), chart
+        box = f"document.querySelector('[data-chart=\"{chart}\"] .tip').getBoundingClientRect()"
+        assert browser.run(f"{box}.left") >= 0
+        assert browser.run(f"{box}.right") <= width
     assert browser.errors == []
 
 
@@ -205,6 +204,15 @@ def test_controls_are_reached_by_the_tabulator_key_and_are_named(
     assert {"skip A", "canvas DIV", " SELECT", " BUTTON"} <= set(seen)
     unnamed = "[...document.querySelectorAll('select')].filter((box) => !box.labels[0]?.textContent).length"
     assert browser.run(unnamed) == 0
+
+
+def test_a_link_to_a_folded_table_unfolds_it(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["one"], 1440)
+    shown = "document.getElementById('d-catch_up').getBoundingClientRect().height"
+    assert browser.run("document.getElementById('d-catch_up').closest('details').open") is False
+    browser.run("document.querySelector('a[href=\"#d-catch_up\"]').click()")
+    browser.settle()
+    assert browser.run(shown) > 10
 
 
 def test_the_methods_are_copied(browser: Browser, pages: dict[str, Path]) -> None:

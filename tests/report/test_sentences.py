@@ -27,7 +27,8 @@ def contrast(**changes: Any) -> dict[str, Any]:
 
 
 def findings(*contrasts: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"contrasts": list(contrasts), "curves": [], "cost": {"break_even": []}} | more
+    nothing: dict[str, Any] = {"curves": [], "convergence": [], "cost": {"break_even": []}}
+    return {"contrasts": list(contrasts)} | nothing | more
 
 
 def curve(**changes: Any) -> dict[str, Any]:
@@ -131,18 +132,34 @@ class TestSecondSentence:
             findings(
                 contrast(),
                 curves=[curve(network="gru", catch_up={"text": "No."}), curve()],
-                cost={"break_even": [paid(n=20, text="Never."), paid()]},
+                convergence=[contrast()],
+                cost={"break_even": [paid(network="gru", text="Never."), paid()]},
             )
         )
         assert second == (
-            "Scratch catches up between 260 and 410 labels; pre-training has paid for itself after 3 "
-            "projects, counted in FLOPs."
+            "Scratch catches up between 260 and 410 labels; with 50 labels pre-training has paid for itself "
+            "after 3 projects, counted in FLOPs."
         )
+
+    def test_with_one_budget_for_both_arms_nothing_is_said_of_the_cost(self) -> None:
+        """Shorter budgets were run with other labels, or with other arms: there alone it was measured."""
+        measured = [contrast(n=20), contrast(network="gru")]
+        both = {"break_even": [paid(), paid(n=20, text="Pre-training never pays for itself.")]}
+        assert answer(findings(contrast(), cost=both))[1] == ""
+        _, second = answer(findings(contrast(), convergence=measured, cost=both))
+        assert second == "With 20 labels pre-training never pays for itself."
+
+    def test_the_cost_at_the_most_labels_at_which_it_was_measured(self) -> None:
+        measured = [contrast(n=20), contrast(n=1050), contrast(n=100)]
+        rows = [paid(n=n, text=f"Text {n}.") for n in (20, 1050, 100, 3000)]
+        _, second = answer(findings(contrast(), convergence=measured, cost={"break_even": rows}))
+        assert second == "With 1,050 labels text 1050."
 
     def test_only_what_is_known_of_this_pair_is_told(self) -> None:
         others = findings(
             contrast(),
             curves=[curve(downstream="other"), curve(upstream="elsewhere"), curve(arm="linear-probe")],
+            convergence=[contrast(), contrast(upstream="elsewhere")],
             cost={"break_even": [paid(n=51), paid(upstream="elsewhere")]},
         )
         assert answer(others)[1] == ""
@@ -162,6 +179,7 @@ class TestSecondSentence:
                     contrast(verdict=verdict(word)),
                     contrast(n=20),
                     curves=[curve()],
+                    convergence=[contrast()],
                     cost={"break_even": [paid()]},
                 )
             )

@@ -30,8 +30,13 @@ if __name__ == "__main__":
     given = json.loads(Path(sys.argv[1]).read_text())
     locations = Locations({name: Path(path) for name, path in given["stores"].items()})
     specs = [RunSpec.from_dict(each) for each in given["specs"]]
+    options = json.loads(sys.argv[3])
+    if "patience" in options:
+        from ecgtransfer.study import ray_executor
+
+        ray_executor.PATIENCE = options.pop("patience")
     try:
-        execute(specs, Ledger(Path(sys.argv[2])), locations, listener=Telling(), **json.loads(sys.argv[3]))
+        execute(specs, Ledger(Path(sys.argv[2])), locations, listener=Telling(), **options)
     except KeyboardInterrupt:
         sys.exit(130)
     except EcgTransferError as error:

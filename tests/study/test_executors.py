@@ -205,6 +205,7 @@ class TestWithOthersAtWork:
         self, specs: list[RunSpec], locations: Locations, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         others = Leases(ledger.path / "leases")
+        others.watch = 0.0
         learnt: list[Path] = []
         real = runner.learn
 

@@ -79,8 +79,8 @@ def test_time_follows_from_the_rates(place: Path) -> None:
     small = foretell(place, downstreams=(down,), **bare)
     longer = foretell(place, downstreams=(down,), budget=Budget(updates=104, batch_size=8), **bare)
     twenty = foretell(place, downstreams=(down,), budget=Budget(4, 8, validations=4), **bare)
-    # 100 updates of 8 records, and 18 more looks at 4 validation records with 1.2 windows each.
-    more = 100 * 8 * RATE.training + 18 * 4 * 1.2 * RATE.prediction
+    # 100 updates of 8 records, and 19 more looks (every fifth, and the last) at 4 records of 1.2 windows.
+    more = 100 * 8 * RATE.training + 19 * 4 * 1.2 * RATE.prediction
     assert longer.seconds - small.seconds == pytest.approx(more)
     assert twenty.seconds - small.seconds == pytest.approx(2 * 4 * 1.2 * RATE.prediction)
     half = foretell(place, 2, downstreams=(down,), **{**bare, "seeds": 4})

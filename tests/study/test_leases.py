@@ -33,6 +33,7 @@ def ours(folder: Path) -> Iterator[Leases]:
 @pytest.fixture
 def theirs(folder: Path) -> Iterator[Leases]:
     with Leases(folder) as theirs:
+        theirs.watch = 0.0
         yield theirs
 
 
@@ -113,6 +114,28 @@ class TestTakingOver:
         with pytest.raises(LeaseLostError, match=r"a\.json: another process has taken this run over"):
             lease.check()
         assert not lease.is_held()
+
+    def test_silence_is_believed_when_it_has_been_witnessed(
+        self, ours: Leases, theirs: Leases, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert ours.watch == 20
+        theirs.watch, now = ours.watch, 1000.0
+        monkeypatch.setattr(time, "monotonic", lambda: now)
+        lease = claimed(ours)
+        # As after a night in which the machine slept, or a leap of the clock: the owner wakes up, too.
+        age(lease.path, 10_000)
+        assert theirs.claim("a") is None
+        now += 10
+        leases._renew(lease)
+        assert theirs.claim("a") is None
+        now += 100
+        assert theirs.claim("a") is None
+        age(lease.path, 100)
+        assert theirs.claim("a") is None
+        now += 19
+        assert theirs.claim("a") is None
+        now += 1
+        claimed(theirs)
 
     def test_who_lost_it_neither_renews_nor_removes_it(self, ours: Leases, theirs: Leases) -> None:
         lease = claimed(ours)

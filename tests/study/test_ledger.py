@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from ecgtransfer.study.ledger import (
     working_folder,
     write_predictions,
 )
-from ecgtransfer.study.spec import RunSpec
+from ecgtransfer.study.spec import RUNNER_VERSION, RunSpec
 from tests.small import make_spec, write_store
 
 SAID = Predictions(
@@ -77,6 +78,25 @@ def test_a_broken_result_is_said_with_what_to_do(ledger: Ledger, spec: RunSpec, 
         said = str(refused.value)
         assert said.startswith(f"{path}: the result cannot be read")
         assert said.endswith("Remove this run's folder and start again: the run is repeated")
+
+
+@pytest.mark.parametrize("version", [1, 99])
+def test_a_run_of_another_version_of_the_recipe_is_not_mixed_in(
+    ledger: Ledger, spec: RunSpec, version: int
+) -> None:
+    path = ledger.folder(spec.id) / "result.json"
+    content = json.loads(path.read_text())
+    del content["spec"]["targets"]  # its fields may be others
+    content["spec"]["version"] = version
+    path.write_text(json.dumps(content))
+    with pytest.raises(StudyError) as refused:
+        ledger.result(spec)
+    assert str(refused.value) == (
+        f"{path.parent}: the run was made by version {version} of the recipe, and this is version "
+        f"{RUNNER_VERSION}. Start anew in another folder, or go on with the ecgtransfer that made it"
+    )
+    # Planned by this version, the same run has another id.
+    assert dataclasses.replace(spec, version=version).id != spec.id
 
 
 def test_an_unknown_key_in_a_spec_is_refused(ledger: Ledger, spec: RunSpec) -> None:
@@ -147,3 +167,59 @@ def test_a_run_does_not_take_the_place_of_something_else(tmp_path: Path) -> None
         commit(working, tmp_path / "x")
     assert (tmp_path / "x" / "thesis.txt").read_text() == "years"
     assert (working / "result.json").exists()
+
+
+class TestWorkingFolders:
+    """A run that is leased is worked on in a folder with a name of its own."""
+
+    def left(self, folder: Path, name: str, age: float, content: str) -> Path:
+        """Leave a folder as a process does that is killed, ``age`` seconds ago."""
+        path = folder.parent / f".{folder.name}{name}.partial"
+        path.mkdir(parents=True)
+        for file in ("checkpoint-0.safetensors", "lock"):
+            (path / file).write_text(content)
+        then = path.stat().st_mtime - age
+        os.utime(path, (then, then))
+        return path
+
+    def test_each_attempt_has_its_own(self, tmp_path: Path) -> None:
+        first = working_folder(tmp_path / "runs" / "a", adopt=True)
+        assert first.parent == tmp_path / "runs"
+        assert first.name.startswith(".a.")
+        assert first.name.endswith(".partial")
+        assert list(first.iterdir()) == []
+
+    def test_what_the_last_one_left_is_gone_on_with(self, tmp_path: Path) -> None:
+        folder = tmp_path / "a"
+        old = self.left(folder, ".0badcafe", 20, "old")
+        new = self.left(folder, ".1badcafe", 10, "new")
+        plain = self.left(folder, "", 30, "plain")
+        other = self.left(tmp_path / "ab", ".2badcafe", 0, "of another run")
+        working = working_folder(folder, adopt=True)
+        assert (working / "checkpoint-0.safetensors").read_text() == "new"
+        # A process that still holds the lock holds one that nobody asks for any more.
+        assert [path.name for path in working.iterdir()] == ["checkpoint-0.safetensors"]
+        assert [path.exists() for path in (old, new, plain, other)] == [False, False, False, True]
+
+    def test_a_process_that_still_lives_cannot_disturb(self, tmp_path: Path) -> None:
+        folder = tmp_path / "a"
+        theirs = working_folder(folder, adopt=True)
+        (theirs / "result.json").write_text("half")
+        ours = working_folder(folder, adopt=True)
+        with pytest.raises(FileNotFoundError):
+            write_predictions(theirs, {"test": SAID})
+        with pytest.raises(FileNotFoundError):
+            commit(theirs, folder)
+        (ours / "result.json").write_text("whole")
+        commit(ours, folder)
+        assert (folder / "result.json").read_text() == "whole"
+        assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+    def test_only_what_belongs_to_complete_runs_is_swept(self, ledger: Ledger, spec: RunSpec) -> None:
+        done = self.left(ledger.folder(spec.id), ".0badcafe", 0, "x")
+        plain = self.left(ledger.folder(spec.id), "", 0, "x")
+        going_on = self.left(ledger.runs / "0123456789abcdef", ".0badcafe", 0, "x")
+        ledger.sweep()
+        assert [path.exists() for path in (done, plain, going_on)] == [False, False, True]
+        assert ledger.has(spec)
+        Ledger(ledger.path / "nothing").sweep()

@@ -285,12 +285,12 @@ def test_a_cluster_that_is_started_for_a_study_and_whose_head_dies(
         monkeypatch.setenv("HOME", folder)  # Ray keeps the key of such a cluster there
         monkeypatch.delenv("RAY_ADDRESS", raising=False)
         try:
-            with endless_study(store, ledger, tmp_path) as process:
+            with endless_study(store, ledger, tmp_path, patience=3) as process:
                 end([pid for pid in processes(Path(folder)) if command_of(pid) == "gcs_server"])
                 err = process.communicate(timeout=60)[1]
         finally:
             end(processes(Path(folder)))
     assert process.returncode == 1
-    assert "the head of the Ray cluster has not answered for 20 s. Start the cluster again" in err
+    assert "the head of the Ray cluster has not answered for 3 s. Start the cluster again" in err
     assert "Traceback" not in err
     assert holders(ledger.path / "leases") == []

@@ -167,6 +167,11 @@ def test_a_result_that_cannot_be_read_is_said_and_read_when_mended(begun: Study,
     assert (mended.done, mended.broken) == (9, ())
 
 
+def test_a_study_within_the_folder_of_an_advice(begun: Study, tmp_path: Path) -> None:
+    (tmp_path / "study").symlink_to(begun.path)
+    assert StudyFolder(tmp_path).look().done == 9
+
+
 def test_a_folder_that_is_no_study(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="does not exist"):
         StudyFolder(tmp_path / "none")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from ecgtransfer.errors import ConfigError, DataError, EcgTransferError
 from ecgtransfer.networks import build, save_model
 from ecgtransfer.study.plan import Contrast, StudyPlan, UpstreamPlan
 from ecgtransfer.study.toml import read_plan
+from ecgtransfer.study.toml_keys import LISTS, TABLES, TOP
 from tests.small import NETWORK, write_store
 
 SHORT = f"""\
@@ -309,3 +311,54 @@ def test_no_file_no_text(place: Path) -> None:
     (place / "latin.toml").write_bytes("name = 'größe'".encode("latin-1"))
     with pytest.raises(ConfigError, match="is not UTF-8 text"):
         read_plan(place / "latin.toml")
+
+
+PLANS = Path(__file__).resolve().parents[2] / "plans"
+
+
+@pytest.fixture
+def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with what the ready plans name: stores of a folder and of PTB-XL, and a model."""
+    monkeypatch.setattr("tests.small.TASKS", {"all": [["slow", ["SLOW"]], ["fast", ["FAST"]]]})
+    for number, name in enumerate(("a", "b", "mine")):
+        write_store(tmp_path / f"{name}.ecgs", seed=number)
+    monkeypatch.setattr("tests.small.TASKS", {"superclass": [["MI", ["SLOW"]]], "other": [["CD", ["FAST"]]]})
+    write_store(tmp_path / "ptbxl.ecgs", seed=9)
+    network = build(NETWORK, n_leads=2, n_outputs=2, n_samples=200, sampling_rate=100)
+    save_model(tmp_path / "my-pretrained-model", network, {"data": [{"name": "elsewhere"}]})
+    return tmp_path
+
+
+class TestReadyPlans:
+    def test_quick(self, ready: Path) -> None:
+        plan = read(ready, (PLANS / "quick.toml").read_text())
+        assert [contrast.n for contrast in plan.primary] == [50, 200]
+        assert (plan.seeds, plan.upstreams[0].name) == (5, "hospital-a")
+
+    def test_what_the_comments_of_my_data_say_is_the_default(self, ready: Path) -> None:
+        text = (PLANS / "my-data.toml").read_text()
+        asked, rest = text.split("# What to start from")
+        stated = re.sub(r"(?m)^# (\w+ = )", r"\1", asked)
+        assert stated.count("\n# ") < asked.count("\n# ")
+        plan = read(ready, text)
+        assert read(ready, f"{stated}# What to start from{rest}") == plan
+        # The tables that the file sets hold the defaults, too.
+        assert plan.budget == StudyPlan.budget
+        assert (plan.rates, plan.tuning_seeds) == (StudyPlan.rates, StudyPlan.tuning_seeds)
+        (upstream,) = plan.upstreams
+        assert upstream == UpstreamPlan("ptbxl", store=ready / "ptbxl.ecgs", task="superclass")
+
+    def test_every_key_is_in_my_data_and_everything_in_comments_may_be_said(self, ready: Path) -> None:
+        text = (PLANS / "my-data.toml").read_text()
+        named = set(re.findall(r"(?m)^(?:# )?(\w+) = ", text))
+        tables = {name: kind for name, kind in (TABLES | LISTS).items() if name != "paper"}
+        known = set(TOP).union(*(kind.model_fields for kind in tables.values()))
+        assert named == known
+        whole = re.sub(r"(?m)^# (\w+ = |\[)", r"\1", text).replace(
+            'upstream = "ptbxl"', 'upstream = "elsewhere"'
+        )
+        plan = read(ready, whole.replace('upstreams = ["ptbxl"]', 'upstreams = ["ptbxl", "elsewhere"]'))
+        assert [upstream.name for upstream in plan.upstreams] == ["ptbxl", "elsewhere"]
+        assert plan.upstreams[0].budget.updates == 6000
+        assert plan.primary == (Contrast("mine", NETWORK, "elsewhere", "full", 50),)
+        assert plan.convergence == (None,)

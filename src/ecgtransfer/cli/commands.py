@@ -15,6 +15,7 @@ from ecgtransfer.cli.networks import networks
 from ecgtransfer.cli.prepare import prepare
 from ecgtransfer.cli.pretrain import pretrain
 from ecgtransfer.cli.report import report
+from ecgtransfer.cli.selfcheck import selfcheck
 from ecgtransfer.cli.simulate import simulate
 from ecgtransfer.cli.study import study
 from ecgtransfer.cli.train import train
@@ -36,6 +37,7 @@ def register(app: typer.Typer) -> None:
         evaluate,
         compare,
         report,
+        selfcheck,
     ):
         app.command(command.__name__)(command)
     app.add_typer(study)

@@ -35,7 +35,7 @@ def compare(
         int, typer.Option("--seeds", help="Paired seeds, each with its own test fold and subset.")
     ] = 10,
     rates: Annotated[
-        str, typer.Option("--rates", help="Learning rates; each run tries all, and validation chooses.")
+        str, typer.Option("--rates", help="Learning rates, the same for every arm; validation chooses.")
     ] = "0.0003,0.001,0.003",
     updates: options.Updates = 400,
     batch_size: options.BatchSize = 32,
@@ -43,7 +43,7 @@ def compare(
         int,
         typer.Option(
             "--tuning-seeds",
-            help="Seeds, never evidence, that choose each cell's rate; 0: every run tries all within its n labels.",
+            help="Seeds, never evidence, that choose each arm's rate; 0: each run tries all on its n labels.",
         ),
     ] = 3,
     pretrain_updates: Annotated[

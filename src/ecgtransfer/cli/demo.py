@@ -20,21 +20,10 @@ def demo(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Pre-train on simulated hospital A, then fine-tune on B against scratch, at three sizes and seeds."""
+    """Ask for advice on simulated hospital B, with hospital A to pre-train on."""
     from ecgtransfer.demo import demo as run_demo
 
-    findings = run_demo(out, workers=options.threads_or_all(workers), quiet=quiet)
-    if json:
-        options.print_json(findings)
-        return
-    from rich.console import Console
-
-    from ecgtransfer.report.tables import comparison_table
-
-    console = Console()
-    for table in comparison_table(findings):
-        console.print(table)
-    console.print(findings["sentence"], highlight=False)
-    console.print(
-        f"Result: {out / 'result.json'}\nReport: {out / 'report.html'}", highlight=False, soft_wrap=True
-    )
+    advice = run_demo(out, workers=options.threads_or_all(workers), quiet=quiet)
+    options.print_advice(advice, out / "advice", json=json)
+    if not json:
+        print(f"The same page: {out / 'report.html'}")

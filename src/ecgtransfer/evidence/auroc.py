@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecgtransfer.errors import DataError
 
-# Weightings handled together: enough that a row of a block outweighs the call that adds it, and no block of
-# more than 64 MB, however many patients there are.
-_BLOCK, _BLOCK_ELEMENTS = 256, 8_000_000
+# Weightings handled together: so many that a row of a block outweighs the call that adds it, so few that a
+# block of [patients, weightings] takes about 8 MB.
+_NARROWEST, _WIDEST, _ELEMENTS = 64, 1024, 1_000_000
 
 
 def weighted_auroc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
@@ -113,8 +113,8 @@ class RankedScores:
 def patient_weights(units: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
     """Yield blocks [units, weightings] of exponential weights: the Bayesian bootstrap (Rubin 1981).
 
-    A block is drawn when it is asked for and has a stream of its own, so that memory does not grow with the
-    number of weightings and the first weightings do not depend on how many follow.
+    A block is drawn when it is asked for and has a stream of its own: memory does not grow with the number of
+    weightings.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def patient_weights(units: int, resamples: int, seed: int) -> Iterator[NDArray[n
         Weightings in all.
     seed : int
     """
-    width = min(_BLOCK, max(16, _BLOCK_ELEMENTS // max(units, 1)))
+    width = _width(units)
     for start in range(0, resamples, width):
         random = np.random.default_rng([seed, start])
         yield random.standard_exponential((units, min(width, resamples - start)))
@@ -132,8 +132,13 @@ def patient_weights(units: int, resamples: int, seed: int) -> Iterator[NDArray[n
 
 def blocks(weights: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     """Cut weights [units, weightings] into contiguous pieces of moderate width."""
-    starts = range(0, weights.shape[1], _BLOCK)
-    return [np.ascontiguousarray(weights[:, start : start + _BLOCK]) for start in starts]
+    width = _width(len(weights))
+    starts = range(0, weights.shape[1], width)
+    return [np.ascontiguousarray(weights[:, start : start + width]) for start in starts]
+
+
+def _width(units: int) -> int:
+    return min(_WIDEST, max(_NARROWEST, _ELEMENTS // max(units, 1)))
 
 
 def _between(ranked: NDArray[np.float64], scores: NDArray[np.float64], rows: NDArray[np.intp]) -> Any:

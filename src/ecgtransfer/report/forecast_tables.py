@@ -21,11 +21,13 @@ def forecast_lines(found: Forecast) -> list[str]:
     disk = f"Disk: about {amount(found.bytes)}"
     if found.working_bytes:
         disk += f", and up to {amount(found.working_bytes)} of checkpoints while runs are at work"
-    lines = [
-        f"Time: about {duration(found.seconds)} with {workers} ({duration(low)} to {duration(high)}), beside "
-        f"opening the stores and writing the report. {found.how}.",
-        f"{disk}; {amount(found.free_bytes)} are free{'.' if found.fits else ': NOT ENOUGH.'}",
-    ]
+    time = f"Time: {found.how[0].lower()}{found.how[1:]}."
+    if any(phase.done < phase.runs for phase in found.phases):
+        time = (
+            f"Time: about {duration(found.seconds)} with {workers} ({duration(low)} to {duration(high)}), "
+            f"beside opening the stores and writing the report. {found.how}."
+        )
+    lines = [time, f"{disk}; {amount(found.free_bytes)} are free{'.' if found.fits else ': NOT ENOUGH.'}"]
     if found.primary:
         lines += _within_reach(found)
     elif found.protocol == "paper":
@@ -38,7 +40,7 @@ def forecast_lines(found: Forecast) -> list[str]:
 def _runs(found: Forecast) -> Table:
     table = Table(title=f"{found.name}: what will be run", title_justify="left", box=None, pad_edge=False)
     table.add_column("", no_wrap=True)
-    for column in ("runs", "done", "trainings", "records seen", "time left", "disk"):
+    for column in ("runs", "done", "trainings", "records seen", "process time", "disk"):
         table.add_column(column, justify="right", no_wrap=True)
     rows = [phase for phase in found.phases if phase.runs]
     keys = ("runs", "done", "trainings", "records_seen")
@@ -47,13 +49,13 @@ def _runs(found: Forecast) -> Table:
         table.add_row(TITLES[phase.purpose], *counts, duration(phase.seconds), amount(phase.bytes))
     sums = [number(sum(getattr(phase, key) for phase in rows)) for key in keys]
     seconds, size = sum(phase.seconds for phase in rows), sum(phase.bytes for phase in rows)
-    table.add_row("one process", *sums, duration(seconds), amount(size), style="bold")
+    table.add_row("all", *sums, duration(seconds), amount(size), style="bold")
     return table
 
 
 def _primary(found: Forecast) -> Table:
     table = Table(
-        title="Contrasts with scratch that get a verdict", title_justify="left", box=None, pad_edge=False
+        title="\nContrasts with scratch that get a verdict", title_justify="left", box=None, pad_edge=False
     )
     table.add_column("", overflow="fold")
     level = f"± at {100 * found.primary[0].level:.3g} %"

@@ -47,6 +47,7 @@ def render(evidence: view.Evidence) -> str:
         evidence=evidence,
         answer=(*(evidence.get("answer") or (evidence["sentence"],)), "")[:2],
         published=evidence.get("study", {}).get("protocol") == "paper",
+        recommended=(evidence.get("recommendation") or {}).get("text", ""),
         judged=tables["verdicts"].rows,
         several=len(evidence.get("downstreams", [])) > 1,
         downstreams_text=describe_downstreams(evidence),

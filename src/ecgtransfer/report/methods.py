@@ -17,7 +17,7 @@ from ecgtransfer.report.methods_evidence import (
     verdicts,
 )
 from ecgtransfer.report.references import Citations, Reference
-from ecgtransfer.report.sheets import leads_in_words, setting
+from ecgtransfer.report.sheets import leads_phrase, setting
 from ecgtransfer.report.view import (
     ARMS,
     Evidence,
@@ -95,11 +95,9 @@ def _recordings(evidence: Evidence, cite: Citations) -> str:
             if down["patients_known"]
             else "patients unknown, each recording counting as its own"
         )
-        leads = down["leads"]
-        what = f"lead {leads[0]}" if len(leads) == 1 else f"leads {leads_in_words(leads)}"
         text = (
-            f"{down['name']}: {number(down['records'])} recordings ({people}), {what} at "
-            f"{down['sampling_rate']:g} Hz, task {down['task']}"
+            f"{down['name']}: {number(down['records'])} recordings ({people}), {leads_phrase(down['leads'])} "
+            f"at {down['sampling_rate']:g} Hz, task {down['task']}"
         )
         if down.get("citation"):
             text += f" ({down['citation'].rstrip('.')})"

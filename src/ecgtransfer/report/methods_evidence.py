@@ -27,7 +27,7 @@ def outcome(evidence: Evidence, cite: Citations) -> str:
         pairs.setdefault(f"{pair} on {row['downstream']}", []).append(size_label(row))
     names = [f"{pair} with {listed(sizes)} labels" for pair, sizes in pairs.items()]
     frozen = evidence.get("study", {}).get("hash")
-    kept = f" (SHA-256 {frozen})" if frozen else ""
+    kept = f" (hash {frozen})" if frozen else ""
     plural = "s" if len(judged) > 1 else ""
     return (
         f"{text} {capital(count(len(judged)))} primary contrast{plural} {'were' if plural else 'was'} named "
@@ -103,14 +103,10 @@ def convergence(evidence: Evidence, cite: Citations) -> str:
     if cost.get("rows"):
         parts.append(
             "Floating-point operations were counted from the forward pass, a training step being three of "
-            f"them {cite('operations')}; times were measured"
-            + (
-                f"; energy is an estimate ({cost['power_note'].rstrip('.')})"
-                if cost.get("power_note")
-                else ""
-            )
-            + "."
+            f"them {cite('operations')}; times were measured."
         )
+        if cost.get("power_note"):
+            parts.append(f"{capital(cost['power_note']).rstrip('.')}.")
     if cost.get("break_even"):
         parts.append(
             "Pre-training pays for itself after as many projects as its cost contains their mean saving, "

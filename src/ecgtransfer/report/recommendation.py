@@ -35,8 +35,8 @@ class Recommendation:
     text: str
 
 
-def recommend(findings: Mapping[str, Any]) -> Recommendation:
-    """Return the arm to use, with all labels of the first downstream.
+def recommend(findings: Mapping[str, Any]) -> Recommendation | None:
+    """Return the arm to use with all labels of the first downstream; None where no run had them all.
 
     Fine-tuning where a verdict says that it helps, scratch where every verdict says that it harms or makes no
     difference (the simpler of two equivalents). Among several upstreams that help, and where nothing is
@@ -53,6 +53,8 @@ def recommend(findings: Mapping[str, Any]) -> Recommendation:
         for cell in findings["cells"]
         if cell["downstream"] == downstream and cell["n_is_all"] and cell["arm"] in ("scratch", "full")
     ]
+    if not cells:
+        return None
     words = {
         (row["network"], row["upstream"]): row["verdict"]["word"]
         for row in findings["contrasts"]

@@ -50,7 +50,8 @@ def reasons(evidence: Evidence) -> dict[str, str]:
         "calibration": "No predictions were kept to judge the calibration by.",
         "disagreements": "There is no recording on which the two models are on different sides of one half, "
         "or none was kept.",
-        "audit": "The recordings were not audited with this study: `ecgtransfer audit` does it.",
+        "settings": "The settings were not recorded.",
+        "audit": "The recordings were not audited with this study; ecgtransfer audit does it.",
     }
 
 
@@ -118,16 +119,19 @@ def bands_text(evidence: Evidence) -> str:
 def negative_text(evidence: Evidence) -> str:
     """Say for how many statements pre-training seems to harm, and how many would by chance."""
     rows = evidence.get("negative_transfer", [])
-    known = [row for row in evidence.get("per_target", []) if not missing(row["low"])]
-    if not known:
-        return ""
     told = unique(row["text"] for row in rows if row.get("text"))
-    if told and len(told) <= 2:
-        return " ".join(told)
-    chance = (1 - evidence.get("level", 0.95)) / 2 * len(known)
+    if len(told) == 1:
+        return str(told[0])
+    estimated = [row for row in evidence.get("per_target", []) if not missing(row["difference"])]
+    if not estimated:
+        return ""
+    intervals = [row for row in estimated if not missing(row["high"])]
+    below = sum(row["high"] < 0 for row in intervals)
+    chance = (1 - evidence.get("level", 0.95)) / 2 * len(intervals)
     return (
-        f"{number(len(rows))} of {number(len(known))} statements, arms and sizes have an interval that "
-        f"speaks against pre-training; about {chance:.0f} would by chance alone."
+        f"Exploratory: of {number(len(estimated))} differences by statement, arm and size "
+        f"{number(len(rows))} hint at harm; of {number(len(intervals))} intervals {number(below)} lie below "
+        f"zero, where about {chance:.0f} would by chance."
     )
 
 

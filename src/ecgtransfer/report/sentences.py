@@ -85,16 +85,16 @@ def _beyond(headline: Row, judged: Sequence[Row], findings: Mapping[str, Any]) -
     curve = next((row for row in findings["curves"] if _pair(row) == _pair(headline)), None)
     if curve is not None:
         parts.append(_clause(curve["catch_up"]["text"]))
-    paid = next(
-        (
-            row
-            for row in findings["cost"]["break_even"]
-            if _pair(row) == _pair(headline) and row["n"] == headline["n"]
-        ),
-        None,
-    )
-    if paid is not None:
-        parts.append(_clause(paid["text"]))
+    # With one budget for both arms nothing can be saved, whatever pre-training is worth.
+    measured = [(_pair(row), row["n"]) for row in findings["convergence"]]
+    paid = [
+        row
+        for row in findings["cost"]["break_even"]
+        if _pair(row) == _pair(headline) and (_pair(row), row["n"]) in measured
+    ]
+    if paid:
+        largest = max(paid, key=lambda row: int(row["n"]))
+        parts.append(f"with {largest['n']:,} labels {_clause(largest['text'])}")
     words = [row["verdict"]["word"] for row in judged]
     if len(words) > 1:
         counts = [f"{words.count(word)} {word}" for word in ("helps", "harms", "equivalent", "undecided")]

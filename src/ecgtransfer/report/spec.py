@@ -204,7 +204,7 @@ def style_of(arm: str, others: Sequence[str] = ()) -> int:
     return SPARE_STYLES[unknown.index(arm) % len(SPARE_STYLES)] if arm in unknown else SPARE_STYLES[0]
 
 
-def linear_axis(title: str, values: Sequence[float], *, count: int = 5, margin: float = 0.04) -> Axis:
+def linear_axis(title: str, values: Sequence[float], *, count: int = 6, margin: float = 0.04) -> Axis:
     """Return an axis that holds the values, with about ``count`` round ticks.
 
     Parameters
@@ -222,12 +222,27 @@ def linear_axis(title: str, values: Sequence[float], *, count: int = 5, margin: 
     return Axis(title, low, high, tuple(ticks))
 
 
-def log_axis(title: str, values: Sequence[float], labels: Mapping[float, str] | None = None) -> Axis:
-    """Return a logarithmic axis with a tick at each of the values."""
+def log_axis(
+    title: str,
+    values: Sequence[float],
+    labels: Mapping[float, str] | None = None,
+    *,
+    reach: Sequence[float] = (),
+) -> Axis:
+    """Return a logarithmic axis with a tick at each of the values.
+
+    Parameters
+    ----------
+    labels : mapping, optional
+        Value → what its tick is called.
+    reach : sequence of float
+        What the axis has to hold besides, without a tick.
+    """
     known = sorted({value for value in values if value > 0}) or [1.0, 10.0]
-    room = (known[-1] / known[0]) ** 0.04 if len(known) > 1 else 1.5
+    low, high = min(known[0], *reach, known[-1]), max(known[-1], *reach, known[0])
+    room = (high / low) ** 0.04 if high > low else 1.5
     ticks = tuple((value, (labels or {}).get(value, f"{value:,.0f}")) for value in known)
-    return Axis(title, known[0] / room, known[-1] * room, ticks, log=True)
+    return Axis(title, low / room, high * room, ticks, log=True)
 
 
 def _round_step(rough: float) -> float:

@@ -13,10 +13,12 @@ from ecgtransfer.evidence import Interval, paired_difference, verdicts
 from ecgtransfer.report import breadth, costs
 from ecgtransfer.report.gather import Cell, Done, Gathered, gather, paired
 from ecgtransfer.report.paper import beside_sound
+from ecgtransfer.report.recommendation import recommend
 from ecgtransfer.report.sentences import answer, below_baselines
 from ecgtransfer.seeds import entropy
 from ecgtransfer.study.folder import Study
 from ecgtransfer.study.plan import Contrast
+from ecgtransfer.study.protocols import EPOCHS, PAPER
 from ecgtransfer.study.planned import Planned
 
 # Name in the findings → name in a run's result.
@@ -121,7 +123,7 @@ def summarise(study: Study, *, beside: Sequence[Study] = ()) -> dict[str, Any]:
         "cost": costs.cost(runs, sizes, study.description["upstreams"]),
         "audit": _kept(study, "audit.json"),
         "disagreements": _kept(study, "disagreements.json") or [],
-        "paper": beside_sound(study, beside, runs, sizes),
+        "paper": beside_sound(study, beside, runs),
         "notes": _notes(study, runs),
     }
     weak = below_baselines(findings["against_baselines"])
@@ -173,7 +175,7 @@ def _study(study: Study) -> Row:
         "hash": study.description["hash"],
         "seeds": plan["seeds"],
         "pretraining_seeds": max(pretrainings, default=0),
-        "updates": plan["budget"]["updates"],
+        "updates": max(run.spec.budget.updates for run in study.planned if run.purpose == "evidence"),
         "runs": len(study.planned),
     }
 
@@ -259,6 +261,16 @@ def _searched(cell: Cell, runs: Sequence[Done], sizes: Sizes) -> list[Row]:
 
 def _protocol(study: Study) -> Row:
     plan, budget = study.description["plan"], study.description["plan"]["budget"]
+    frozen = {
+        "precision of training": sorted({run.spec.precision for run in study.planned if _trained(run)}),
+        "margin of equivalence": plan["margin"],
+        "primary contrasts": len(study.primary),
+        "frozen as": study.description["hash"],
+        "study seed": plan["study_seed"],
+    }
+    if plan["protocol"] == PAPER.name:
+        asked = {name: plan[name] for name in ("protocol", "networks", "arms", "seeds")}
+        return {**asked, "epochs": plan["epochs"] or EPOCHS, **dict(PAPER.rules), **frozen}
     tuned = any(run.spec.tuning for run in study.planned)
     search = (
         f"the lowest mean validation loss over {_count(plan['tuning_seeds'], 'tuning seed')}, never evidence"
@@ -278,11 +290,7 @@ def _protocol(study: Study) -> Row:
         "n": "every label used; a fifth of them by patient is the validation part",
         "weight decay": budget["weight_decay"],
         "augmentation": {k: v for k, v in budget["augment"].items() if v},
-        "precision of training": sorted({run.spec.precision for run in study.planned if _trained(run)}),
-        "margin of equivalence": plan["margin"],
-        "primary contrasts": len(study.primary),
-        "frozen as": study.description["hash"],
-        "study seed": plan["study_seed"],
+        **frozen,
     }
 
 
@@ -293,14 +301,18 @@ def _trained(run: Planned) -> bool:
 def _notes(study: Study, runs: Gathered) -> list[str]:
     plan = study.description["plan"]
     notes = [*dict.fromkeys(origin["left_out"] for origin in study.description["upstreams"])]
+    published = plan["protocol"] == PAPER.name
+    apart = "not kept on one side of the split" if published else "each on one side of every split"
     for each in study.description["downstreams"]:
         pairs = each["duplicate_pairs"]
         notes.append(
-            f"{_count(pairs, 'pair')} of duplicates within {each['name']}, each on one side of every split."
+            f"{_count(pairs, 'pair')} of duplicates within {each['name']}, {apart}."
             if pairs
             else f"No duplicates were found within {each['name']}."
         )
-        if not each["patients_known"]:
+        if published:
+            notes.append(f"Records of {each['name']} were divided whoever the patient is.")
+        elif not each["patients_known"]:
             notes.append(
                 f"Not all recordings of {each['name']} carry patient ids: patients may be on both sides."
             )
@@ -308,7 +320,9 @@ def _notes(study: Study, runs: Gathered) -> list[str]:
     if single:
         notes.append("Where a row names one pre-training, its interval does not know how another would fare.")
     notes.append(
-        "Verdicts are given on the contrasts that the plan named before any test part was opened, adjusted "
+        "By the published protocol the epoch was chosen on the test part: no verdict should be taken from it."
+        if published
+        else "Verdicts are given on the contrasts that the plan named before any test part was opened, adjusted "
         "for their number (Holm); all other intervals are exploratory and not adjusted."
     )
     if any(run.spec.tuning for run in study.planned):

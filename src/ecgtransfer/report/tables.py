@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from ecgtransfer.report.methods import methods
-from ecgtransfer.report.sheets import Sheet, leads_in_words, pipe, plain, sheets, to_markdown
+from ecgtransfer.report.sheets import Sheet, leads_phrase, pipe, plain, sheets, to_markdown
 from ecgtransfer.report.view import (
     REFERENCE,
     Comparison,
@@ -143,10 +143,9 @@ def describe_downstreams(evidence: Evidence) -> str:
         people = f"{number(down['patients'])} patients"
         if not down["patients_known"]:
             people = "patients not known, so each record counts as its own"
-        leads = ("lead " if len(down["leads"]) == 1 else "leads ") + leads_in_words(down["leads"])
         text.append(
             f"Downstream: {down['name']}, task {down['task']}, {number(down['records'])} records ({people}), "
-            f"{leads} at {down['sampling_rate']:g} Hz."
+            f"{leads_phrase(down['leads'])} at {down['sampling_rate']:g} Hz."
         )
     sources = unique(
         f"{up['name']} ({up['task']}, {number(up['records'])} records)"

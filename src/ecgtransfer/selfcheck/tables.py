@@ -128,6 +128,13 @@ def separations(design: Design) -> tuple[float, float]:
     )
 
 
+def training_noise(design: Design) -> float:
+    """Return the standard deviation that training noise gives one seed's macro difference, to first order."""
+    separation, variance = separations(design)[1], 2.0 + design.seed_noise**2
+    slope = (1.0 - design.hidden) * _NORMAL.pdf(separation / variance**0.5) / variance**0.5
+    return float(slope * design.seed_noise * (2.0 / len(design.positives)) ** 0.5)
+
+
 def _separation(auroc: float, hidden: float) -> float:
     return _NORMAL.inv_cdf((auroc - hidden / 2.0) / (1.0 - hidden))
 

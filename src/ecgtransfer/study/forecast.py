@@ -24,8 +24,8 @@ that several processes share, and recordings that are read from disk rather than
 
 # Bytes that a run leaves besides its predictions: its spec and results, per target; rounded up by the disk.
 _RESULT, _PER_TARGET, _BLOCK = 6_000, 1_200, 4_096
-# The page, the tables, the audit and the ECGs that it shows.
-_REPORT = 20_000_000
+# The page, the audit and the ECGs that it shows; evidence, tables and the list of runs, per run.
+_REPORT, _TOLD = 4_000_000, 15_000
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def forecast(
         seconds=wall_seconds(clock, workers),
         factor=FACTOR,
         how=_how(pace, len(left), len(unknown), rates),
-        bytes=sum(phase.bytes for phase in phases) + _REPORT,
+        bytes=sum(phase.bytes for phase in phases) + _REPORT + _TOLD * len(expanded.planned),
         # Weights, the best so far, and two moments of the optimizer.
         working_bytes=4 * 4 * heaviest * workers,
         free_bytes=_free(out or Path()),

@@ -109,7 +109,10 @@ class Leases:
 
     def __init__(self, folder: Path, *, stale: float = STALE) -> None:
         self.folder, self.stale = Path(folder).absolute(), stale
+        # For how long we ourselves see no heartbeat before we believe it: clocks jump, and machines sleep.
+        self.watch = 2 * stale / BEATS
         self.owner = uuid.uuid4().hex
+        self._seen: dict[Holder, float] = {}
         self._held: dict[str, Lease] = {}
         self._stopped = threading.Event()
         self._heart: threading.Thread | None = None
@@ -126,7 +129,7 @@ class Leases:
         lease = Lease(self.folder / f"{run_id}.json", self.owner)
         with _alone(self.folder) as now:
             found = _read(lease.path)
-            if found is not None and now - found.beat < self.stale and not found.is_gone():
+            if found is not None and not (found.is_gone() or self._is_over(found, now)):
                 return None
             # The name is the same for all, so that what a killed process leaves here is written over.
             writing = self.folder / f".{run_id}.writing"
@@ -165,6 +168,13 @@ class Leases:
         for lease in list(self._held.values()):
             with contextlib.suppress(OSError):
                 self.release(lease)
+
+    def _is_over(self, found: Holder, now: float) -> bool:
+        """Say whether a lease has not been renewed for long, also as we have seen it ourselves."""
+        if now - found.beat < self.stale:
+            return False
+        here = time.monotonic()
+        return here - self._seen.setdefault(found, here) >= self.watch
 
     def _beat(self) -> None:
         while not self._stopped.wait(self.stale / BEATS):

@@ -119,8 +119,9 @@ class Workload:
             return _AROUND + _HEAD * len(spec.targets) + learnt + judged
         budget = spec.budget
         updates = budget.updates * min(budget.batch_size, parts.train) * rate.training
-        looks = min(budget.validations, budget.updates) * max(1, parts.validation) * windows * rate.prediction
-        return _AROUND + trainings(spec) * (updates + looks) + judged
+        looks = math.ceil(budget.updates / max(1, budget.updates // budget.validations))
+        looked = looks * max(1, parts.validation) * windows * rate.prediction
+        return _AROUND + trainings(spec) * (updates + looked) + judged
 
 
 def measure_rates(expanded: Expanded, *, seconds: float = SECONDS) -> Rates:

@@ -1,7 +1,7 @@
 """Every table of the report: what stands on the page, in `tables/`, and in the Markdown report."""
 
 from ecgtransfer.report.sheets.curves import curves, means
-from ecgtransfer.report.sheets.data import data, leads_in_words, setting, settings
+from ecgtransfer.report.sheets.data import data, leads_phrase, setting, settings
 from ecgtransfer.report.sheets.differences import judged, parts
 from ecgtransfer.report.sheets.table import LONG, Column, Sheet, pipe, plain, to_csv, to_latex, to_markdown
 from ecgtransfer.report.sheets.trainings import calibration, convergence, costs
@@ -11,7 +11,7 @@ __all__ = [
     "LONG",
     "Column",
     "Sheet",
-    "leads_in_words",
+    "leads_phrase",
     "pipe",
     "plain",
     "setting",

@@ -123,7 +123,8 @@ def settings(evidence: Evidence) -> Iterable[Sheet]:
             Column("runs", figure("runs")),
         ),
         [{"n_is_all": False} | dict(row) for row in (evidence.get("paper") or {}).get("rows", [])],
-        "As published: the best epoch by the test part itself. Inflation: what that choice adds.",
+        "The score is that of the published study: F1 weighted by the positives. As published: of the best "
+        "epoch by the test part itself. Inflation: what that choice adds.",
     )
     yield Sheet(
         "settings",
@@ -145,6 +146,15 @@ def setting(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return "none" if value is None else str(value)
+
+
+def leads_phrase(leads: Sequence[str]) -> str:
+    """Return ``lead I`` or ``12 leads (I to V6)``, within a sentence."""
+    if len(leads) == 1:
+        return f"lead {leads[0]}"
+    if len(leads) <= 3:
+        return f"leads {', '.join(leads)}"
+    return f"{len(leads)} leads ({leads[0]} to {leads[-1]})"
 
 
 def leads_in_words(leads: Sequence[str]) -> str:

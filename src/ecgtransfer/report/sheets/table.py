@@ -14,6 +14,7 @@ Row = Mapping[str, Any]
 # Rows beyond which a LaTeX table is set as a longtable, columns beyond which it is shrunk to the line.
 LONG, WIDE = 45, 7
 _LATEX = {
+    "[": "{[}", "]": "{]}", "*": "{*}",  # after a line's end they would be its options
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%",
     "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", "−": r"$-$", "±": r"$\pm$", "·": r"$\cdot$", "×": r"$\times$",

@@ -22,6 +22,12 @@
   let styles;
 
   copyButtons();
+  // A link to something that is folded unfolds it.
+  page.addEventListener("click", (event) => {
+    const link = event.target.closest?.('a[href^="#"]');
+    const part = link && page.getElementById(link.hash.slice(1));
+    for (let box = part?.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
+  });
   try {
     const source = JSON.parse(page.getElementById("charts").textContent);
     styles = source.styles;
@@ -231,8 +237,8 @@
   }
 
   function rowOption(view, list, kind, width) {
-    const letters = Math.max(...list.map((item) => (item.heading ?? item.row[1]).length));
-    const left = Math.min(Math.max(90, letters * 7), Math.round(0.38 * width));
+    const letters = Math.max(...list.map((item) => item.row?.[1].length ?? 0));
+    const left = Math.min(Math.max(90, letters * 6.6 + 26), Math.round(0.38 * width));
     const look = (row) => ({ colour: css(`--series-${row[5]}`), shape: styles[row[5]].symbol });
     const at = list.map((item, index) => [item, index]).filter(([item]) => item.row);
     const bars = kind === "bars";
