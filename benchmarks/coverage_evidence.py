@@ -21,7 +21,7 @@ from ecgtransfer.evidence import PairedRun, paired_difference
 from ecgtransfer.selfcheck.tables import Design, predictions
 from ecgtransfer.workers import each
 
-RESAMPLES = 400
+RESAMPLES, CHUNK = 400, 100
 BASE = Design(patients=300, auroc=0.85, hidden=0.05)
 REGIMES = {
     "patients": replace(BASE, persistent=0.9, common=0.0, seed_noise=0.0),
@@ -97,21 +97,20 @@ def main() -> None:
     parser.add_argument("--only", default="", help="cells whose name has this")
     chosen = parser.parse_args()
     rows = json.loads(chosen.out.read_text()) if chosen.out.is_file() else {}
-    for name, design in cells():
-        if name in rows or chosen.only not in name:
+    left = [(name, design) for name, design in cells() if name not in rows and chosen.only in name]
+    jobs = [
+        (name, design, start, min(start + CHUNK, chosen.simulations))
+        for name, design in left
+        for start in range(0, chosen.simulations, CHUNK)
+    ]
+    done: dict[str, list[tuple[list[bool], list[float]]]] = {name: [] for name, _ in left}
+    for (name, *_), result in each(simulate, jobs, chosen.workers):
+        done[name].append(result)
+        if len(done[name]) < -(-chosen.simulations // CHUNK):
             continue
-        step = -(-chosen.simulations // (4 * chosen.workers))
-        jobs = [
-            (name, design, start, min(start + step, chosen.simulations))
-            for start in range(0, chosen.simulations, step)
-        ]
-        found = [result for _, result in each(simulate, jobs, chosen.workers)]
-        covered = [value for part, _ in found for value in part]
-        rows[name] = {
-            "coverage": float(np.mean(covered)),
-            "n": len(covered),
-            "width": float(np.mean([value for _, part in found for value in part])),
-        }
+        covered = [value for part, _ in done[name] for value in part]
+        widths = [value for _, part in done[name] for value in part]
+        rows[name] = {"coverage": float(np.mean(covered)), "n": len(covered), "width": float(np.mean(widths))}
         chosen.out.write_text(json.dumps(rows, indent=1))
         print(f"{rows[name]['coverage']:.4f}  {name}", file=sys.stderr, flush=True)
     print("| cell | coverage | n |\n|---|---|---|")

@@ -45,51 +45,40 @@ def selfcheck(
 
 
 def _print(found: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    table = Table(title=f"{found['tables']:,} tables per case", title_justify="left", show_lines=True)
-    for name in ("case", "truth", "helps", "harms", "equivalent", "undecided"):
-        table.add_column(name, justify="left" if name == "case" else "right")
-    for name in ("covered", "detectable", "plan's power", "Wilcoxon p < 0.05"):
-        table.add_column(name, justify="right")
+    print(f"{found['tables']:,} tables per case")
     for row in found["cases"]:
         case, words = row["case"], row["words"]
-        table.add_row(
-            f"{case['name']}\n[dim]{case['about']}[/dim]",
-            f"{case['truth']:+.4f}",
-            *(f"{100 * words[word]:.1f} %" for word in ("helps", "harms", "equivalent", "undecided")),
-            _percent(row["coverage"]),
-            "" if row["minimum_detectable"] is None else f"{row['minimum_detectable']:.4f}",
-            _percent(case["power"]),
-            _percent(row["wilcoxon"]),
-        )
-    console.print(table)
-    for row in found["cases"]:
+        print(f"\n{case['name']}\n  {case['about']}; true difference {case['truth']:+.4f}")
+        said = ", ".join(f"{word} {100 * share:.1f} %" for word, share in words.items())
+        print(f"  {said}")
+        figures = [
+            ("interval holds the truth", row["coverage"]),
+            ("Wilcoxon over seeds p < 0.05", row["wilcoxon"]),
+            ("power the plan expects", case["power"]),
+        ]
+        told = [f"{name} {100 * value:.1f} %" for name, value in figures if value is not None]
+        if row["minimum_detectable"] is not None:
+            told.append(f"minimum detectable {row['minimum_detectable']:.4f}")
+        print(f"  {'; '.join(told)}")
         for check in row["checks"]:
-            _say(console, row["case"]["name"], check)
+            _say(check)
     if found["trainings"] is not None:
-        trained = found["trainings"]
-        truth = trained["truth"]
-        console.print(
-            f"Real trainings: {trained['trainings']:,} in {trained['experiments']} experiments, true "
-            f"differences {truth['least']:+.3f} to {truth['most']:+.3f}, half-width "
-            f"{trained['half_width']:.3f}; "
-            f"{trained['wrong_direction']} claims in the wrong direction",
-            highlight=False,
-        )
-        _say(console, "Real trainings", trained["check"])
+        _print_trainings(found["trainings"])
+    print(f"\n{'Every bound holds.' if found['passed'] else 'A bound is broken.'}")
 
 
-def _say(console: Any, name: str, check: dict[str, Any]) -> None:
-    state = "[green]ok[/green]" if check["passed"] else "[red]BROKEN[/red]"
-    console.print(
-        f"{state} {name}: {check['what']} {100 * check['rate']:.1f} % ({100 * check['low']:.1f} to "
-        f"{100 * check['high']:.1f}; {check['count']} of {check['of']}), asked: {check['bound']}",
-        highlight=False,
+def _print_trainings(trained: dict[str, Any]) -> None:
+    truth = trained["truth"]
+    print(f"\nReal trainings: {trained['trainings']:,} in {trained['experiments']} experiments")
+    print(f"  true differences {truth['least']:+.3f} to {truth['most']:+.3f}, mean {truth['mean']:+.3f}")
+    said = ", ".join(f"{word} {100 * share:.1f} %" for word, share in trained["words"].items())
+    print(f"  {said}; {trained['wrong_direction']} in the wrong direction")
+    _say(trained["check"])
+
+
+def _say(check: dict[str, Any]) -> None:
+    print(
+        f"  {'ok' if check['passed'] else 'BROKEN'}: {check['what']} {100 * check['rate']:.1f} % "
+        f"({100 * check['low']:.1f} to {100 * check['high']:.1f}; {check['count']} of {check['of']}), "
+        f"asked: {check['bound']}"
     )
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f} %"

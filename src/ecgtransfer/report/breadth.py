@@ -185,7 +185,11 @@ def curves(context: Context) -> list[Row]:
             )
             for cell in cells
         ]
-        found = learning_curves(sorted(points, key=lambda point: point.n), **context.settings)
+        # 'all' may be as many labels as a size that was asked for; it stands for both.
+        by_size = {point.n: point for point in points}
+        if len(by_size) < 2:
+            continue
+        found = learning_curves([by_size[n] for n in sorted(by_size)], **context.settings)
         name = {key: getattr(line, key) for key in ("downstream", "network", "upstream", "arm")}
         rows.append({**name, **dataclasses.asdict(found)})
     return rows

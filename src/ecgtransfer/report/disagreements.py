@@ -19,8 +19,8 @@ SHOWN = 2
 def find_disagreements(study: Study, stores: Mapping[str, Store]) -> list[dict[str, Any]]:
     """Return, per downstream, the test recordings that one arm has right and the other wrong, by most.
 
-    The probabilities are means over seeds (and pre-trainings) that tested the recording. Compared are the arms
-    of the first primary contrast of each downstream with the most labels. Each recording is shown once.
+    The probabilities are means over seeds (and pre-trainings) that tested the recording. Compared are the
+    arms of the first primary contrast of each downstream with the most labels. Each recording is shown once.
 
     Parameters
     ----------

@@ -18,8 +18,8 @@ from ecgtransfer.report.sentences import answer, below_baselines
 from ecgtransfer.seeds import entropy
 from ecgtransfer.study.folder import Study
 from ecgtransfer.study.plan import Contrast
-from ecgtransfer.study.protocols import EPOCHS, PAPER
 from ecgtransfer.study.planned import Planned
+from ecgtransfer.study.protocols import EPOCHS, PAPER
 
 # Name in the findings → name in a run's result.
 MACRO_METRICS = {
@@ -130,6 +130,8 @@ def summarise(study: Study, *, beside: Sequence[Study] = ()) -> dict[str, Any]:
     findings["notes"] = [*([weak] if weak else []), *findings["notes"]]
     findings["answer"] = list(answer(findings))
     findings["sentence"] = " ".join(findings["answer"]).strip()
+    found = recommend(findings)
+    findings["recommendation"] = None if found is None else dataclasses.asdict(found)
     # What is returned is what will be read again, and NaN is noticed here.
     told: dict[str, Any] = json.loads(json.dumps(findings, allow_nan=False))
     return told
@@ -322,8 +324,8 @@ def _notes(study: Study, runs: Gathered) -> list[str]:
     notes.append(
         "By the published protocol the epoch was chosen on the test part: no verdict should be taken from it."
         if published
-        else "Verdicts are given on the contrasts that the plan named before any test part was opened, adjusted "
-        "for their number (Holm); all other intervals are exploratory and not adjusted."
+        else "Verdicts are given on the contrasts that the plan named before any test part was opened, "
+        "adjusted for their number (Holm); all other intervals are exploratory and not adjusted."
     )
     if any(run.spec.tuning for run in study.planned):
         notes.append(
