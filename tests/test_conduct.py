@@ -29,7 +29,7 @@ SECTIONS = {
     "title", "answer", "sentence", "study", "margin", "level", "downstreams", "upstreams", "protocol",
     "cells", "contrasts", "baselines", "against_baselines", "per_target", "subgroups", "operating", "curves",
     "convergence", "calibration", "negative_transfer", "noise_ceiling", "tuning", "cost", "audit",
-    "disagreements", "paper", "notes",
+    "disagreements", "paper", "notes", "recommendation",
 }  # fmt: skip
 
 Found = dict[str, Any]
@@ -191,6 +191,8 @@ class TestFindings:
             assert found[name], name
         assert {cell["arm"] for cell in found["cells"]} == set(ARMS)
         assert len(found["audit"]["stores"]) == 1
+        told = found["recommendation"]
+        assert (told["network"], told["arm"]) in {(NETWORK, "scratch"), (NETWORK, "full")}
 
     def test_differences_are_those_of_the_predictions(self, found: Found, runs: dict[str, Found]) -> None:
         [downstream] = found["downstreams"]

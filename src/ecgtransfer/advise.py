@@ -124,7 +124,10 @@ def advise(
     if not quiet:
         print(_told(effort, plan, expected, minutes), file=sys.stderr)
     expanded = expand(plan)
-    findings = conduct(plan, out / "study", workers=workers, listener=listener, quiet=quiet)
+    # A listener that is shown tells of the runs; two would draw over each other.
+    findings = conduct(
+        plan, out / "study", workers=workers, listener=listener, quiet=quiet or listener is not None
+    )
     recommendation = Recommendation(**findings["recommendation"])
     model = _train(expanded, recommendation, findings, out)
     advice = {

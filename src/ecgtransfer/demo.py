@@ -11,6 +11,7 @@ from ecgtransfer.advise import Effort, advise
 from ecgtransfer.datasets.prepare import prepare
 from ecgtransfer.datasets.simulation import SITES, simulate
 from ecgtransfer.files import write_json
+from ecgtransfer.study.executors import Listener
 
 ANNOTATED = ("SR", "AF", "PVC", "LBBB", "RBBB", "LAD", "LVH", "STD", "INVT")
 """What both hospitals label: statements frequent enough for an interval on the test records of B."""
@@ -44,7 +45,14 @@ class Scale:
     effort: Effort = EFFORT
 
 
-def demo(out: Path, *, scale: Scale | None = None, workers: int = 2, quiet: bool = False) -> dict[str, Any]:
+def demo(
+    out: Path,
+    *,
+    scale: Scale | None = None,
+    workers: int = 2,
+    listener: Listener | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
     """Simulate two hospitals as WFDB files, prepare them like a user's own, and ask for advice on one.
 
     Parameters
@@ -55,6 +63,8 @@ def demo(out: Path, *, scale: Scale | None = None, workers: int = 2, quiet: bool
     scale : Scale
     workers : int
         Local processes.
+    listener : Listener, optional
+        Told of every run that begins and ends.
 
     Returns
     -------
@@ -77,6 +87,7 @@ def demo(out: Path, *, scale: Scale | None = None, workers: int = 2, quiet: bool
         minutes=float("inf"),
         efforts=(scale.effort,),
         workers=workers,
+        listener=listener,
         quiet=quiet,
     )
     write_json(out / "result.json", advice)

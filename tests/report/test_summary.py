@@ -181,6 +181,23 @@ class TestShape:
         )
         assert "of the 8 contrasts named beforehand: " in second.lower()
 
+    def test_where_it_helps_the_arm_with_the_lower_validation_loss_is_recommended(self, found: Found) -> None:
+        judged = [
+            row
+            for row in found["contrasts"]
+            if row["downstream"] == "a" and row["n_is_all"] and row["arm"] == "full"
+        ]
+        assert {row["verdict"]["word"] for row in judged} == {"helps"}
+        cells = [
+            cell
+            for cell in found["cells"]
+            if (cell["downstream"], cell["arm"], cell["n_is_all"]) == ("a", "full", True)
+        ]
+        best = min(cells, key=lambda cell: cell["validation_loss"])
+        told = found["recommendation"]
+        assert (told["arm"], told["upstream"], told["decided"]) == ("full", best["upstream"], True)
+        assert told["auroc"] == best["auroc"]
+
 
 class TestCells:
     def test_each_arm_from_each_upstream_at_each_size(self, found: Found) -> None:
@@ -511,6 +528,7 @@ class TestNotes:
         assert found["sentence"].endswith("there is nothing to compare it with.")
         assert found["contrasts"] == found["upstreams"] == found["operating"] == []
         assert len(found["cells"]) == 2
+        assert found["recommendation"]["arm"] == "scratch"
 
 
 class TestKept:

@@ -26,10 +26,7 @@ from tests.small import contents, make_spec, result_of, write_store
 KILLS = 50
 HELPER = Path(__file__).with_name("killed_study.py")
 
-pytestmark = [
-    pytest.mark.xdist_group("kills"),
-    pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc"),
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc")
 
 
 @pytest.fixture(scope="module")

@@ -32,9 +32,8 @@ from tests.small import BUDGET, contents, make_spec, write_store
 
 INTERRUPTED = Path(__file__).with_name("interrupted_study.py")
 
-# One process of a parallel test run has the cluster. Where tests are to be complete, Ray has to be there.
+# Where tests are to be complete, Ray has to be there.
 pytestmark = [
-    pytest.mark.xdist_group("ray"),
     pytest.mark.skipif(sys.platform != "linux", reason="ends nodes by way of /proc"),
     pytest.mark.skipif(
         importlib.util.find_spec("ray") is None and not os.environ.get("CI"), reason="needs ray"
@@ -42,7 +41,7 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
     """Return the folder that Ray writes to; its processes are known by that folder, and end with it."""
     # Not pytest's own, because paths of sockets must be short.
@@ -56,7 +55,7 @@ def place() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(place: Path) -> Iterator[Any]:
     """Return three nodes with one CPU each, the second with a GPU by name."""
     from ray.cluster_utils import Cluster

@@ -39,15 +39,17 @@ def advise(
     """
     from ecgtransfer.advise import advise as run_advice
 
-    advice = run_advice(
-        store,
-        upstream,
-        out,
-        minutes=minutes,
-        network=network,
-        task=task,
-        upstream_task=upstream_task,
-        workers=options.threads_or_all(workers),
-        quiet=quiet,
-    )
+    with options.watched(out / "study", quiet=quiet) as table:
+        advice = run_advice(
+            store,
+            upstream,
+            out,
+            minutes=minutes,
+            network=network,
+            task=task,
+            upstream_task=upstream_task,
+            workers=options.threads_or_all(workers),
+            listener=table,
+            quiet=quiet,
+        )
     options.print_advice(advice, out, json=json)

@@ -110,22 +110,19 @@ def compare(
         )
     else:
         origin = UpstreamPlan(options.name_of(models), models=models)
-    findings = conduct(
-        StudyPlan(
-            name=mine.info.name,
-            networks=asked.networks,
-            arms=asked.arms,
-            upstreams=(origin,),
-            downstreams=(downstream,),
-            seeds=asked.seeds,
-            rates=asked.rates,
-            tuning_seeds=tuning_seeds,
-            budget=budget.budget(),
-            study_seed=study_seed,
-            margin=margin,
-        ),
-        out,
-        workers=options.threads_or_all(workers),
-        quiet=quiet,
+    plan = StudyPlan(
+        name=mine.info.name,
+        networks=asked.networks,
+        arms=asked.arms,
+        upstreams=(origin,),
+        downstreams=(downstream,),
+        seeds=asked.seeds,
+        rates=asked.rates,
+        tuning_seeds=tuning_seeds,
+        budget=budget.budget(),
+        study_seed=study_seed,
+        margin=margin,
     )
+    with options.watched(out, quiet=quiet) as table:
+        findings = conduct(plan, out, workers=options.threads_or_all(workers), listener=table, quiet=True)
     options.print_findings(findings, out, json=json)

@@ -23,7 +23,8 @@ def demo(
     """Ask for advice on simulated hospital B, with hospital A to pre-train on."""
     from ecgtransfer.demo import demo as run_demo
 
-    advice = run_demo(out, workers=options.threads_or_all(workers), quiet=quiet)
+    with options.watched(out / "advice" / "study", quiet=quiet) as table:
+        advice = run_demo(out, workers=options.threads_or_all(workers), listener=table, quiet=quiet)
     options.print_advice(advice, out / "advice", json=json)
     if not json:
         print(f"The same page: {out / 'report.html'}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +17,7 @@ from ecgtransfer.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from ecgtransfer.datasets.store import Store
+    from ecgtransfer.report.live import LiveTable
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="Where the result goes; must not hold another one.")]
 Task = Annotated[
@@ -115,6 +118,25 @@ def print_findings(findings: dict[str, Any], out: Path, *, json: bool) -> None:
     for told in dict.fromkeys(upstream["left_out"] for upstream in findings["upstreams"]):
         console.print(told, highlight=False)
     console.print(f"Report: {out / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def watched(folder: Path, *, quiet: bool) -> Iterator[LiveTable]:
+    """Show how far the study in ``folder`` is; Ctrl-C says how to go on and leaves with exit code 130."""
+    from ecgtransfer.report.live import LiveTable
+
+    table = LiveTable(folder, quiet=quiet)
+    try:
+        with table:
+            yield table
+    except KeyboardInterrupt:
+        standing = None if table.quiet else table.look()
+        done = "" if standing is None else f" after {standing.done} of {standing.runs} runs"
+        note(
+            f"\nStopped{done}. What is finished is on disk, and a training goes on from its last checkpoint. "
+            f"Go on with:\n  {shlex.join(['ecgtransfer', *sys.argv[1:]])}"
+        )
+        raise typer.Exit(130) from None
 
 
 def print_advice(advice: dict[str, Any], out: Path, *, json: bool) -> None:

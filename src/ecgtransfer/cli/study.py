@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +11,6 @@ from ecgtransfer.cli import options
 from ecgtransfer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ecgtransfer.report.live import LiveTable
     from ecgtransfer.study.plan import StudyPlan
 
 study = typer.Typer(
@@ -63,22 +60,17 @@ def run_plan(
     if out is None:
         raise ConfigError("a study needs a folder", where="--out", remedy="Give one with -o, or --dry-run")
     from ecgtransfer.conduct import conduct
-    from ecgtransfer.report.live import LiveTable
 
-    table = LiveTable(out, quiet=quiet)
-    try:
-        with table:
-            findings = conduct(
-                asked,
-                out,
-                workers=workers,
-                executor="ray" if executor == "ray" else "local",
-                address=address,
-                listener=table,
-                quiet=True,
-            )
-    except KeyboardInterrupt:
-        _stopped(table)
+    with options.watched(out, quiet=quiet) as table:
+        findings = conduct(
+            asked,
+            out,
+            workers=workers,
+            executor="ray" if executor == "ray" else "local",
+            address=address,
+            listener=table,
+            quiet=True,
+        )
     options.print_findings(findings, out, json=json)
 
 
@@ -131,14 +123,3 @@ def _foretell(plan: StudyPlan, out: Path | None, workers: int, *, json: bool) ->
         console.print(table)
     for told in forecast_lines(found):
         console.print(told, highlight=False, markup=False, soft_wrap=True)
-
-
-def _stopped(table: LiveTable) -> None:
-    """Say what is kept and how to go on, and leave as whoever was interrupted leaves."""
-    standing = None if table.quiet else table.look()
-    done = "" if standing is None else f" after {standing.done} of {standing.runs} runs"
-    options.note(
-        f"\nStopped{done}. What is finished is on disk, and a training goes on from its last checkpoint. "
-        f"Go on with:\n  {shlex.join(['ecgtransfer', *sys.argv[1:]])}"
-    )
-    raise typer.Exit(130)

@@ -67,6 +67,11 @@ class RankedScores:
         As for :func:`weighted_auroc`.
     units : int array [records], optional
         Which row of the weights each record takes (its patient); by default its own.
+
+    Attributes
+    ----------
+    auroc : float
+        With equal weights of the records; NaN without a positive or a negative.
     """
 
     def __init__(
@@ -87,7 +92,12 @@ class RankedScores:
         few, many = (negative, positive) if self.flipped else (positive, negative)
         order = np.argsort(scores[few], kind="stable")
         ranked, self.few_rows, self.many_rows = scores[few][order], rows[few][order], rows[many]
-        self.between = _between(ranked, scores[many], self.many_rows)
+        ties_from, above = (np.searchsorted(ranked, scores[many], side=side) for side in ("left", "right"))
+        self.between = _between(ties_from, above, len(ranked), self.many_rows)
+        self.auroc = float("nan")
+        if len(ranked) and len(above):
+            share = 1.0 - float(np.mean(above + ties_from)) / (2.0 * len(ranked))
+            self.auroc = 1.0 - share if self.flipped else share
 
     def aurocs(self, weights: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return the AUROC for each weighting in the :func:`blocks` of [units, weightings]."""
@@ -141,8 +151,8 @@ def _width(units: int) -> int:
     return min(_WIDEST, max(_NARROWEST, _ELEMENTS // max(units, 1)))
 
 
-def _between(ranked: NDArray[np.float64], scores: NDArray[np.float64], rows: NDArray[np.intp]) -> Any:
-    """Return the sparse matrix [len(ranked) + 1, units] whose cumulative sum is what each rank wins over.
+def _between(ties_from: NDArray[np.intp], above: NDArray[np.intp], ranks: int, rows: NDArray[np.intp]) -> Any:
+    """Return the sparse matrix [ranks + 1, units] whose cumulative sum is what each rank wins over.
 
     A score enters at the first rank above it, half of it already at the first rank that it ties with; what
     lies above all ranks goes into the last row.
@@ -150,11 +160,10 @@ def _between(ranked: NDArray[np.float64], scores: NDArray[np.float64], rows: NDA
     # scipy is slow to import and not among the core dependencies.
     from scipy.sparse import csr_array
 
-    ties_from, above = (np.searchsorted(ranked, scores, side=side) for side in ("left", "right"))
     where, share = above, 1.0
     if (ties_from != above).any():
         where, rows, share = np.concatenate([ties_from, above]), np.concatenate([rows, rows]), 0.5
     order = np.argsort(where, kind="stable")
-    starts = np.searchsorted(where[order], np.arange(len(ranked) + 2))
-    shape = (len(ranked) + 1, int(rows.max(initial=-1)) + 1)
+    starts = np.searchsorted(where[order], np.arange(ranks + 2))
+    shape = (ranks + 1, int(rows.max(initial=-1)) + 1)
     return csr_array((np.full(len(rows), share), rows[order], starts), shape=shape)

@@ -90,17 +90,16 @@ class RankedRun:
         labels = np.asarray(run.labels, np.float64)
         self.signs, self.lost = signs, []
         self._targets: list[tuple[float, float, list[RankedScores]]] = []
-        ones = np.ones((int(units.max(initial=-1)) + 1, 1))
         for target in range(labels.shape[1]):
             column = labels[:, target]
-            few = min(len(np.unique(units[column == value])) for value in (0.0, 1.0))
+            few = min(len(set(units[column == value].tolist())) for value in (0.0, 1.0))
             if few == 0:
                 self.lost.append(target)
                 continue
             ranked = [
                 RankedScores(column, np.asarray(scores, np.float64)[:, target], units) for scores in arms
             ]
-            point = sum(sign * float(arm.under(ones)[0]) for sign, arm in zip(signs, ranked, strict=True))
+            point = sum(sign * arm.auroc for sign, arm in zip(signs, ranked, strict=True))
             # One patient has no spread of its own to scale: two are taken, the seeds' spread says the rest.
             few = max(few, 2)
             self._targets.append((point, ((few + 1.0) / (few - 1.0)) ** 0.5, ranked))
