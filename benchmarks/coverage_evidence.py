@@ -52,23 +52,26 @@ Cell = tuple[str, Design]
 
 def cells() -> list[Cell]:
     grid = [
-        (f"{regime}, {m} positives, {seeds} seeds, {folds} fold(s)", design, m, seeds, folds)
-        for regime, base in REGIMES.items()
+        (
+            f"{regime}, {m} positives, {seeds} seeds, {folds} fold(s)",
+            replace(base, positives=(m,), seeds=seeds, folds=folds),
+        )
+        for seeds in (10, 5, 3)
         for m in (10, 20, 50)
-        for seeds in (3, 5, 10)
         for folds in (1, 5)
-        for design in [replace(base, positives=(m,), seeds=seeds, folds=folds)]
-        if m * min(seeds, folds) >= 10 * folds  # fewer than 10 positives tested: no interval
+        for regime, base in REGIMES.items()
+        if m * min(seeds, folds) >= 10 * folds  # else fewer than 10 positives are tested: no interval
     ]
     crossed = [
-        (f"{regime} × 3, {m} positives, {seeds} seeds, {folds} fold(s)", design, m, seeds, folds)
-        for regime, base in CROSSED.items()
-        for m in (10, 20, 50)
+        (
+            f"{regime} × 3, {m} positives, {seeds} seeds, {folds} fold(s)",
+            replace(base, positives=(m,), seeds=seeds, folds=folds, pretrainings=3),
+        )
         for seeds, folds in ((10, 1), (5, 5))
-        for design in [replace(base, positives=(m,), seeds=seeds, folds=folds, pretrainings=3)]
+        for m in (10, 20, 50)
+        for regime, base in CROSSED.items()
     ]
-    beside = list(BESIDE.items())
-    return [(name, design) for name, design, *_ in grid + crossed] + beside
+    return [*grid, *crossed, *BESIDE.items()]
 
 
 def simulate(job: tuple[str, Design, int, int]) -> tuple[list[bool], list[float]]:

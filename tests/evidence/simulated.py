@@ -20,6 +20,8 @@ def paired_runs(
     seed_noise: float = 0.0,
     patient_share: float = 0.7,
     targets: int = 1,
+    pretrainings: int = 1,
+    pretraining_noise: float = 0.0,
 ) -> list[PairedRun]:
     """Return runs of two arms.
 
@@ -27,12 +29,14 @@ def paired_runs(
     effect (variance ``patient_share``) is the same at every seed and the arm's own, the seed effect
     (standard deviation ``seed_noise``) raises or lowers all positives of one arm at one seed, and the
     residual fills the variance up to 1. With one fold all seeds test the same patients; with several, seed s
-    tests fold ``s % folds``, drawn anew after every ``folds`` seeds.
+    tests fold ``s % folds``, drawn anew after every ``folds`` seeds. Every seed runs from every pre-training,
+    whose effect on the first arm's positives has the standard deviation ``pretraining_noise``.
     """
     labels = np.zeros((patients, targets))
     for target in range(targets):
         labels[rng.choice(patients, positives, replace=False), target] = 1.0
     patient_effect = sqrt(patient_share) * rng.normal(size=(2, patients, targets))
+    pretrained = pretraining_noise * rng.normal(size=pretrainings)
     runs = []
     for seed in range(seeds):
         if seed % folds == 0:
@@ -43,13 +47,20 @@ def paired_runs(
             labels * (separation[arm] + effect[arm]) + patient_effect[arm] + residual[arm] for arm in (0, 1)
         ]
         test = np.flatnonzero(fold == seed % folds)
-        runs.append(PairedRun(seed, 0, test, labels[test], scores[0][test], scores[1][test]))
+        for u, shift in enumerate(pretrained):
+            first = scores[0] + shift * labels
+            runs.append(PairedRun(seed, u, test, labels[test], first[test], scores[1][test]))
     return runs
 
 
-def true_difference(separation: tuple[float, float], seed_noise: float = 0.0) -> float:
+def true_difference(
+    separation: tuple[float, float], seed_noise: float = 0.0, pretraining_noise: float = 0.0
+) -> float:
     """Return the expected AUROC difference: E Phi((d + tau) / sqrt 2) = Phi(d / sqrt(2 + tau variance))."""
-    values = [0.5 * (1.0 + erf(d / sqrt(2.0 + seed_noise**2) / sqrt(2.0))) for d in separation]
+    variances = (2.0 + seed_noise**2 + pretraining_noise**2, 2.0 + seed_noise**2)
+    values = [
+        0.5 * (1.0 + erf(d / sqrt(2.0 * variance))) for d, variance in zip(separation, variances, strict=True)
+    ]
     return values[0] - values[1]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulated import paired_runs
 
 from ecgtransfer.errors import DataError
 from ecgtransfer.evidence import (
@@ -18,7 +19,12 @@ from ecgtransfer.evidence import (
     paired_difference,
     two_sided_p,
     verdicts,
+    word,
 )
+
+# Tests are imported one by one (importlib mode), so a helper beside them is found by path.
+sys.path.insert(0, str(Path(__file__).parent))
+from simulated import paired_runs
 
 
 def interval(difference: float, error: float, *, seeds: int = 10, shared: float = 1.0) -> Interval:
@@ -54,6 +60,14 @@ def words(*intervals: Interval, **settings: float) -> list[str]:
 )
 def test_each_word_where_it_belongs(difference: float, error: float, word: str):
     assert words(interval(difference, error)) == [word]
+
+
+def test_the_word_of_one_difference_is_that_of_a_family_of_one():
+    for each in (interval(0.03, 0.01), interval(-0.03, 0.01), interval(0.0, 0.005), interval(0.015, 0.01)):
+        assert word(each) == words(each)[0]
+    assert word(interval(0.03, 0.005), 0.05) == "equivalent"
+    nothing = Interval(0.1, None, None, 0.95, 5, 0, 20, None, None, (), (), 4, 9, "no interval: too few")
+    assert word(nothing) == "undecided"
 
 
 def test_p_is_that_of_the_normal_where_only_patients_vary():

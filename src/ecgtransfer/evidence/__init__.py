@@ -13,6 +13,8 @@ from ecgtransfer.evidence.convergence import (
 )
 from ecgtransfer.evidence.cost import BreakEven, break_even, energy_wh, training_flops
 from ecgtransfer.evidence.curves import Band, LearningCurves, SizeRuns, learning_curves
+from ecgtransfer.evidence.descriptive import seed_tests
+from ecgtransfer.evidence.expected import Expectation, expected_half_width
 from ecgtransfer.evidence.exploratory import (
     NegativeRow,
     NegativeTransfer,
@@ -26,16 +28,18 @@ from ecgtransfer.evidence.intervals import (
     PairedRun,
     SingleRun,
     Spread,
+    arm_auroc,
     paired_difference,
     weighted_auroc,
 )
 from ecgtransfer.evidence.operating import OperatingDifference, OperatingRun, sensitivity_difference
 from ecgtransfer.evidence.saved import LabelsSaved, Transferred
 from ecgtransfer.evidence.subgroups import Subgroup, age_groups, subgroups
-from ecgtransfer.evidence.verdict import MARGIN, Verdict, minimum_detectable, two_sided_p, verdicts
+from ecgtransfer.evidence.verdict import MARGIN, Verdict, minimum_detectable, two_sided_p, verdicts, word
 
 __all__ = ["MARGIN", "Interval", "PairedRun", "Spread", "Verdict", "minimum_detectable", "paired_difference"]
-__all__ += ["two_sided_p", "verdicts", "weighted_auroc"]
+__all__ += ["Expectation", "arm_auroc", "expected_half_width", "seed_tests", "two_sided_p", "verdicts"]
+__all__ += ["weighted_auroc", "word"]
 __all__ += ["ArmConvergence", "Band", "BreakEven", "BudgetRun", "CatchUp", "Convergence", "LabelsSaved"]
 __all__ += ["LearningCurves", "NegativeRow", "NegativeTransfer", "NoiseCeiling", "OperatingDifference"]
 __all__ += ["OperatingRun", "Reliability", "ReliabilityBin", "SingleRun", "SizeRuns", "StatementDifference"]

@@ -166,7 +166,7 @@ class Spread:
         total = sum(variance for variance, _ in parts)
         if total == 0:
             return 0.0, 1.0
-        return total, total**2 / sum(variance**2 / freedom for variance, freedom in parts)
+        return total, 1.0 / sum((variance / total) ** 2 / freedom for variance, freedom in parts)
 
     def _noise_quantile(self, level: float) -> float:
         """Return t_n."""

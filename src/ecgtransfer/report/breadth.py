@@ -215,8 +215,9 @@ def convergences(context: Context) -> list[Row]:
 def convergence_target(runs: Gathered, cell: Cell) -> float | None:
     """Return the validation loss that scratch reached on average in its tuning runs: no evidence."""
     losses = [run.result["validation_loss"] for run in runs.tunings.get(scratch(cell), [])]
+    # A mean over the runs that happened not to diverge would be a mean over the lucky ones.
     known = [float(loss) for loss in losses if loss is not None]
-    return float(np.mean(known)) if known else None
+    return float(np.mean(known)) if known and len(known) == len(losses) else None
 
 
 def budget_runs(context: Context, cell: Cell) -> list[BudgetRun]:

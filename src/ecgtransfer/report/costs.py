@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ecgtransfer.evidence import BreakEven, break_even, energy_wh, training_flops
+from ecgtransfer.evidence import BreakEven, break_even, energy_wh
 from ecgtransfer.report.breadth import convergence_target
 from ecgtransfer.report.gather import Cell, Done, Gathered, scratch
+from ecgtransfer.study.pace import run_flops
 
 Row = dict[str, Any]
 # A busy core of a server with its share of memory and supply; nothing here is read from a meter.
@@ -82,11 +83,9 @@ def _break_even(
 ) -> list[Row]:
     origin = next(o for o in origins if (o["name"], o["network"]) == (cell.upstream, cell.network))
     made = runs.pretrainings.get((str(cell.upstream), cell.network), [])
-    found = (
-        _to_target(cell, runs, made, origin["downloaded"])
-        if cell in runs.shorter
-        else _whole_budget(cell, runs, made, origin["downloaded"])
-    )
+    spent = _mean([_flops(run) for run in made]) if made else origin.get("flops")
+    measure = _to_target if cell in runs.shorter else _whole_budget
+    found = measure(cell, runs, spent, origin["downloaded"])
     named = {
         "downstream": cell.downstream,
         "network": cell.network,
@@ -98,7 +97,7 @@ def _break_even(
     return [{**named, **dataclasses.asdict(found)}]
 
 
-def _to_target(cell: Cell, runs: Gathered, made: Sequence[Done], downloaded: bool) -> BreakEven:
+def _to_target(cell: Cell, runs: Gathered, pretraining: float | None, downloaded: bool) -> BreakEven:
     """Count operations up to the smallest budget that reaches the target, once per rate of the search."""
     target = convergence_target(runs, cell)
     spent: dict[str, list[float]] = {}
@@ -115,7 +114,7 @@ def _to_target(cell: Cell, runs: Gathered, made: Sequence[Done], downloaded: boo
     return break_even(
         spent["scratch"],
         spent["arm"],
-        pretraining=_mean([_flops(run) for run in made]) if made else None,
+        pretraining=pretraining,
         unit="FLOPs",
         per_project="to the same validation loss, search of the rate included",
         scratch_reached=reached["scratch"],
@@ -124,13 +123,16 @@ def _to_target(cell: Cell, runs: Gathered, made: Sequence[Done], downloaded: boo
     )
 
 
-def _whole_budget(cell: Cell, runs: Gathered, made: Sequence[Done], downloaded: bool) -> BreakEven:
+def _whole_budget(cell: Cell, runs: Gathered, pretraining: float | None, downloaded: bool) -> BreakEven:
     """Compare whole trainings: with one budget for both arms there is hardly anything to save."""
-    arm = [run for run in runs.cells[cell] if run.pretraining_seed in (None, 0)]
+    own: dict[int, list[float]] = {}
+    for run in runs.cells[cell]:
+        own.setdefault(run.spec.seed, []).append(_project(run))
+    reference = {run.spec.seed: _project(run) for run in runs.reference(cell)}
     return break_even(
-        [_project(run) for run in runs.reference(cell)],
-        [_project(run) for run in arm],
-        pretraining=_mean([_flops(run) for run in made]) if made else None,
+        [reference[seed] for seed in own],
+        [_mean(spent) for spent in own.values()],
+        pretraining=pretraining,
         unit="FLOPs",
         per_project="of whole trainings, search of the rate included",
         downloaded=downloaded,
@@ -152,15 +154,7 @@ def _trainings(run: Done) -> int:
 
 
 def _flops(run: Done) -> float:
-    """Return the floating-point operations of everything a run trained; two for each multiply-add."""
-    forward = 2.0 * float(run.result.get("multiply_adds", 0))
-    records = run.result["records"]
-    if not run.spec.rates:
-        # A frozen encoder sees each record once; the logistic head costs next to nothing.
-        seen = float(records["train"] + records["validation"])
-        return training_flops(forward, seen, backward=0.0)
-    validated = float(records["validation"] * run.spec.budget.validations * _trainings(run))
-    return training_flops(forward, float(run.measured["records_seen"]), forward_only_records=validated)
+    return run_flops(run.spec, run.result, run.measured)
 
 
 def _energy(run: Done) -> float:

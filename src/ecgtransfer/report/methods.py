@@ -171,10 +171,16 @@ def _splits(evidence: Evidence, cite: Citations) -> str:
     )
     return (
         f"{how} Patients, and recordings that are the same ECG, share a side of every partition. Training "
-        f"sets were random, nested subsets of the rest: {'; '.join(sizes)}. These numbers count every label "
-        "that an arm has used: a fifth of them, by patient, was its validation part. At each seed all arms "
-        "had the same recordings in the same partition."
+        f"sets were random, nested subsets of the rest: {'; '.join(sizes)}. These numbers count the "
+        f"labels of each run{_beyond_n(evidence)}: a fifth of them, by patient, was its validation part. At "
+        "each seed all arms had the same recordings in the same partition."
     )
+
+
+def _beyond_n(evidence: Evidence) -> str:
+    """Say that choosing the rate took labels of its own, where it did."""
+    by = next((row.get("by", "") for row in evidence.get("tuning", [])), "")
+    return "; the learning rate was chosen on other draws of as many" if "tuning" in by else ""
 
 
 def _training(evidence: Evidence, cite: Citations) -> str:

@@ -54,8 +54,8 @@ def intervals(evidence: Evidence, cite: Citations) -> str:
         f"that arms, targets and seeds share {cite('bayesian')}, crossed with seeds "
         f"{cite('crossed', 'variance')}{crossed}. Positives are compared with negatives of the same fold "
         f"{cite('clustered')}. The variances of patients and of seeds get the Student quantiles of their own "
-        f"degrees of freedom and add in squares {cite('mover')}. Below ten test patients in the rarer class "
-        "of a target no interval is given. The intervals hold for this pool of training recordings and "
+        f"degrees of freedom, weighted by their shares {cite('cochran')}. Below ten test patients in the "
+        "rarer class of a target no interval is given. The intervals hold for this pool of training recordings and "
         "these settings."
     )
 
@@ -84,7 +84,7 @@ def curves(evidence: Evidence, cite: Citations) -> str:
         "Whole seed-curves were bootstrapped together with the patients. Scratch catches up where the "
         f"difference falls below {evidence.get('margin', 0.01):g}: read off a curve that may only fall "
         f"{cite('isotonic')} between the observed sizes, and extrapolated to at most twice the largest size "
-        f"where a logarithmic and a power law agree {cite('curves')}. Labels saved and effective data "
+        f"where a power law and an exponential agree {cite('curves')}. Labels saved and effective data "
         f"transferred follow Hernandez et al. {cite('transferred')}."
     )
 

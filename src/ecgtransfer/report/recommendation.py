@@ -20,6 +20,8 @@ class Recommendation:
         simpler of two equivalents.
     auroc : float or None
         Mean macro AUROC of the arm in the study, with all labels beside the test part.
+    auroc_low, auroc_high : float or None
+        Its 95 % interval over patients and seeds. Where the verdict chose the arm, it is a little flattered.
     basis : str
         What that figure is.
     text : str
@@ -31,6 +33,8 @@ class Recommendation:
     upstream: str | None
     decided: bool
     auroc: float | None
+    auroc_low: float | None
+    auroc_high: float | None
     basis: str
     text: str
 
@@ -38,9 +42,10 @@ class Recommendation:
 def recommend(findings: Mapping[str, Any]) -> Recommendation | None:
     """Return the arm to use with all labels of the first downstream; None where no run had them all.
 
-    Fine-tuning where a verdict says that it helps, scratch where every verdict says that it harms or makes no
-    difference (the simpler of two equivalents). Among several upstreams that help, and where nothing is
-    decided, the lowest mean validation loss chooses: a choice by test figures would be flattered by them.
+    Among several networks the lowest mean validation loss of any arm chooses. Of that network: fine-tuning
+    where a verdict says that it helps, scratch where every verdict says that it harms or makes no difference
+    (the simpler of two equivalents). Among several upstreams that help, and where nothing is decided, the
+    validation loss chooses again: a choice by test figures would be flattered by them.
 
     Parameters
     ----------
@@ -60,25 +65,28 @@ def recommend(findings: Mapping[str, Any]) -> Recommendation | None:
         for row in findings["contrasts"]
         if row["verdict"] is not None and row["downstream"] == downstream and row["n_is_all"]
     }
-    tuned = [cell for cell in cells if cell["arm"] == "full"]
-    helpful = [cell for cell in tuned if words.get((cell["network"], cell["upstream"])) == "helps"]
-    hopeless = [
-        cell for cell in tuned if words.get((cell["network"], cell["upstream"])) in ("harms", "equivalent")
-    ]
-    scratch = [cell for cell in cells if cell["arm"] == "scratch"]
+    # Which network: by the validation loss of its better arm. Which arm of it: by the verdict, where it can.
+    network = _best(cells)["network"]
+    own = [cell for cell in cells if cell["network"] == network]
+    tuned = [cell for cell in own if cell["arm"] == "full"]
+    scratch = [cell for cell in own if cell["arm"] == "scratch"]
+    found = {cell["upstream"]: words.get((network, cell["upstream"])) for cell in tuned}
+    helpful = [cell for cell in tuned if found[cell["upstream"]] == "helps"]
+    open_ = [cell for cell in tuned if found[cell["upstream"]] in (None, "undecided")]
     if helpful:
         return _told(_best(helpful), True, "it helps by the verdict of the study")
-    if len(hopeless) == len(tuned):
-        harmful = all(words[cell["network"], cell["upstream"]] == "harms" for cell in tuned)
+    if not tuned:
+        return _told(_best(scratch), False, "nothing else was run with all labels")
+    if not open_:
+        harmful = set(found.values()) == {"harms"}
         why = (
             "fine-tuning harms by the verdict of the study"
             if harmful
             else "fine-tuning makes no difference that matters, and scratch needs no upstream"
         )
         return _told(_best(scratch), True, why)
-    open_ = [*scratch, *(cell for cell in tuned if cell not in hopeless)]
     return _told(
-        _best(open_),
+        _best([*scratch, *open_]),
         False,
         "the study could not decide, and this arm had the lower validation loss: a bet, not a finding",
     )
@@ -97,6 +105,8 @@ def _told(cell: Mapping[str, Any], decided: bool, why: str) -> Recommendation:
         upstream=cell["upstream"],
         decided=decided,
         auroc=cell["auroc"],
+        auroc_low=cell.get("auroc_low"),
+        auroc_high=cell.get("auroc_high"),
         basis=f"mean over {cell['seeds']} seeds on their own test parts, with {cell['n']} labels",
         text=f"Use {cell['network']}, {what}: {why}.",
     )

@@ -41,11 +41,11 @@ REFERENCES = {
     "adamw": Reference("Loshchilov I, Hutter F", "Decoupled weight decay regularization", "ICLR", 2019),
     "crossed": Reference("Owen AB", "The pigeonhole bootstrap", "Annals of Applied Statistics 1(2)", 2007),
     "bayesian": Reference("Rubin DB", "The Bayesian bootstrap", "Annals of Statistics 9(1)", 1981),
-    "mover": Reference(
-        "Zou GY, Donner A",
-        "Construction of confidence limits about effect measures: a general approach",
-        "Statistics in Medicine 27(10)",
-        2008,
+    "cochran": Reference(
+        "Cochran WG",
+        "Approximate significance levels of the Behrens-Fisher test",
+        "Biometrics 20(1)",
+        1964,
     ),
     "clustered": Reference(
         "Obuchowski NA", "Nonparametric analysis of clustered ROC curve data", "Biometrics 53(2)", 1997

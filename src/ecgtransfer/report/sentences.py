@@ -21,12 +21,15 @@ def answer(findings: Mapping[str, Any]) -> tuple[str, str]:
         As `summary.summarise` builds them: contrasts, curves, cost, downstreams.
     """
     judged = [row for row in findings["contrasts"] if row["verdict"] is not None]
+    if not judged and findings["study"]["protocol"] == "paper":
+        return findings["paper"]["text"], "The published protocol gives no verdict: use the protocol 'sound'."
     if not judged:
         return "Only training from scratch was run: there is nothing to compare it with.", ""
     first = judged[0]
     pair = [row for row in judged if _pair(row) == _pair(first)]
     headline = max(pair, key=lambda row: int(row["n"]))
-    return _headline(headline), _beyond(headline, judged, findings)
+    folds = {each["name"]: each.get("folds", 1) for each in findings["downstreams"]}
+    return _headline(headline, folds[headline["downstream"]]), _beyond(headline, judged, findings)
 
 
 def below_baselines(rows: Sequence[Row]) -> str:
@@ -52,11 +55,12 @@ def _pair(row: Row) -> tuple[Any, ...]:
     return row["downstream"], row["network"], row["upstream"], row["arm"]
 
 
-def _headline(row: Row) -> str:
+def _headline(row: Row, folds: int) -> str:
     verdict = row["verdict"]
     what = _what(row)
     size = f"With {row['n']:,} labelled ECGs of {row['downstream']}"
-    basis = f"{row['n_seeds']} seeds, {row['n_patients']:,} patients"
+    parts = f"{folds} folds, " if folds > 1 else ""
+    basis = f"{row['n_seeds']} seeds, {parts}{row['n_patients']:,} patients"
     if row["difference"] is None:
         return f"{size}, no difference between {what} and scratch could be estimated ({row['note']})."
     figure = f"{row['difference']:+.3f} macro AUROC"

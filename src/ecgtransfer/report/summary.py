@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from ecgtransfer.evidence import Interval, paired_difference, verdicts
+from ecgtransfer.evidence.intervals import arm_auroc
 from ecgtransfer.report import breadth, costs
-from ecgtransfer.report.gather import Cell, Done, Gathered, gather, paired
+from ecgtransfer.report.gather import Cell, Done, Gathered, gather, paired, singles
 from ecgtransfer.report.paper import beside_sound
 from ecgtransfer.report.recommendation import recommend
 from ecgtransfer.report.sentences import answer, below_baselines
@@ -68,6 +69,15 @@ def summarise(study: Study, *, beside: Sequence[Study] = ()) -> dict[str, Any]:
     judged = dict(
         zip(family, verdicts([intervals[cell] for cell in family], margin=plan["margin"]), strict=True)
     )
+    # Where a training never came to a validation, its weights are those that it began with.
+    for cell in family:
+        lost = [run for run in (*runs.cells[cell], *runs.reference(cell)) if _unlearnt(run)]
+        if lost:
+            judged[cell] = dataclasses.replace(
+                judged[cell],
+                word="undecided",
+                settles=f"{len(lost)} of its runs diverged before they learnt anything; give lower rates",
+            )
     context = breadth.Context(runs, macro, sizes, family, plan["margin"], LEVEL, RESAMPLES, stream)
     statements = breadth.per_target(context)
     findings: dict[str, Any] = {
@@ -80,7 +90,10 @@ def summarise(study: Study, *, beside: Sequence[Study] = ()) -> dict[str, Any]:
         "downstreams": downstreams,
         "upstreams": [row for origin in study.description["upstreams"] for row in _upstreams(origin, runs)],
         "protocol": _protocol(study),
-        "cells": [_cell(cell, done, sizes) for cell, done in runs.cells.items()],
+        "cells": [
+            {**_cell(cell, done, sizes), **_alone(done, macro[cell.downstream], stream)}
+            for cell, done in runs.cells.items()
+        ],
         "contrasts": [
             {
                 **_contrast(cell, interval, "scratch", sizes),
@@ -135,6 +148,15 @@ def summarise(study: Study, *, beside: Sequence[Study] = ()) -> dict[str, Any]:
     # What is returned is what will be read again, and NaN is noticed here.
     told: dict[str, Any] = json.loads(json.dumps(findings, allow_nan=False))
     return told
+
+
+def _unlearnt(run: Done) -> bool:
+    search = run.result.get("search", [])
+    return bool(search) and all(item["validation_loss"] is None for item in search) and _by_validation(run)
+
+
+def _by_validation(run: Done) -> bool:
+    return run.spec.protocol == "sound"
 
 
 def _sizes(runs: Gathered) -> dict[tuple[str, int | None], int]:
@@ -223,6 +245,12 @@ def _cell(cell: Cell, runs: Sequence[Done], sizes: Sizes) -> Row:
         "best_update": float(np.median(best)) if best else None,
         "diverged": sum(run.result.get("diverged_at") is not None for run in runs),
     }
+
+
+def _alone(runs: Sequence[Done], targets: Sequence[str], stream: int) -> Row:
+    """Return the interval of an arm's own macro AUROC."""
+    found = arm_auroc(singles(runs, targets), resamples=RESAMPLES, level=LEVEL, seed=stream)
+    return {"auroc_low": found.low, "auroc_high": found.high}
 
 
 def _contrast(cell: Cell, interval: Interval, reference: str, sizes: Sizes) -> Row:
@@ -331,6 +359,16 @@ def _notes(study: Study, runs: Gathered) -> list[str]:
         notes.append(
             f"Learning rates were chosen on {_count(plan['tuning_seeds'], 'other draw')} of n labels, alike "
             "for all arms: these are labels beyond n, and may hold recordings that other seeds test."
+        )
+    stopped = [
+        f"{cell.network} {cell.arm} on {cell.downstream} with {'all' if cell.n is None else cell.n} labels"
+        for cell, done in runs.cells.items()
+        if any(run.result.get("diverged_at") is not None for run in done)
+    ]
+    if stopped:
+        notes.append(
+            f"Trainings that diverged, and kept the best weights before it: {'; '.join(stopped)}. "
+            "Lower rates would have served them better."
         )
     if plan["seeds"] < 5:
         notes.append(f"Seeds are few ({plan['seeds']}): seed variance is estimated poorly.")

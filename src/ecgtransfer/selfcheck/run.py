@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from ecgtransfer.evidence import MARGIN, Interval, PairedRun, Verdict, paired_difference, verdicts
+from ecgtransfer.evidence.descriptive import seed_tests
 from ecgtransfer.evidence.expected import Expectation, expected_half_width
-from ecgtransfer.evidence.seed_tests import seed_tests
 from ecgtransfer.evidence.selfcheck import WORDS, Case, Finding, Outcome, assess, covers
 from ecgtransfer.progress import Progress
 from ecgtransfer.selfcheck.tables import Design, predictions, training_noise

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +13,13 @@ from ecgtransfer.datasets.overlap import Overlap, overlap
 from ecgtransfer.datasets.splits import SMALLEST_SUBSET, split
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError
+from ecgtransfer.files import hash_json
 from ecgtransfer.networks import build, load_encoder, read_card
 from ecgtransfer.study.expand_paper import expand_paper
 from ecgtransfer.study.judge import check_recipe, left_out
+from ecgtransfer.study.ledger import read_result
 from ecgtransfer.study.macro import macro_set
+from ecgtransfer.study.pace import run_flops
 from ecgtransfer.study.plan import (
     FIRST_TUNING_SEED,
     DownstreamPlan,
@@ -203,6 +207,12 @@ def _given(plan: StudyPlan, upstream: UpstreamPlan, served: Sequence[Downstream]
                 f"the same model of {network} is given twice", where=own[0], remedy="Give it once"
             )
         data = cards[0]["data"][0]
+        if len({hash_json(_made_how(card)) for card in cards}) > 1:
+            raise ConfigError(
+                f"the models of {network} were pre-trained in different ways and are no repetitions",
+                where=own[1],
+                remedy="Give those that differ by their seed alone, or name an upstream for each",
+            )
         starts.append(
             Start(
                 upstream=upstream.name,
@@ -214,12 +224,28 @@ def _given(plan: StudyPlan, upstream: UpstreamPlan, served: Sequence[Downstream]
                 downstreams=tuple(each.plan.name for each in served),
                 records=data["records"]["train"] + data["records"]["validation"],
                 score=None if cards[0]["score"] is None else cards[0]["score"]["auroc"],
+                flops=_spent(own[0]),
                 left_out=" ".join(
                     dict.fromkeys(left_out(card, each.store) for each in served for card in cards)
                 ),
             )
         )
     return starts
+
+
+def _made_how(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what models have to share to stand for several seeds of one pre-training."""
+    spec = card["spec"]
+    kept = ("store", "task", "arm", "n", "rates", "budget", "excluded")
+    return {key: spec[key] for key in kept}
+
+
+def _spent(folder: Path) -> float | None:
+    """Return the operations of the run that made a model; None where it came without it."""
+    if not (folder / "result.json").is_file():
+        return None
+    made = read_result(folder)
+    return run_flops(RunSpec.from_dict(made["spec"]), made["result"], made["measured"])
 
 
 def _try_on(folder: Path, network: str, store: Store) -> None:

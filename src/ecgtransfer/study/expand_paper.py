@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError
-from ecgtransfer.study.plan import DownstreamPlan, StudyPlan, UpstreamPlan, primary_family
+from ecgtransfer.study.plan import DownstreamPlan, StudyPlan, UpstreamPlan
 from ecgtransfer.study.planned import Downstream, Expanded, Planned, Start
 from ecgtransfer.study.protocols import EPOCHS, paper_macro, paper_spec, paper_train_size
 from ecgtransfer.transfer import PRETRAIN
@@ -15,7 +15,7 @@ _NOTHING_LEFT_OUT = "By the published protocol, recordings that are both upstrea
 
 
 def expand_paper(plan: StudyPlan) -> Expanded:
-    """Return every run of a study by the published protocol.
+    """Return every run of a study by the published protocol; no contrast of it gets a verdict.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def expand_paper(plan: StudyPlan) -> Expanded:
             planned += runs
     for downstream in downstreams:
         planned += _of_downstream(plan, downstream, stores, starts)
-    return Expanded(plan, downstreams, stores, tuple(starts.values()), tuple(planned), primary_family(plan))
+    return Expanded(plan, downstreams, stores, tuple(starts.values()), tuple(planned), ())
 
 
 def _downstream(asked: DownstreamPlan) -> Downstream:

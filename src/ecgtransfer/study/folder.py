@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ecgtransfer.datasets.splits import FIXED_TEST_FROM, N_FOLDS, OFFICIAL_TEST_FOLD
 from ecgtransfer.errors import StudyError
 from ecgtransfer.files import hash_json, write_bytes, write_json
 from ecgtransfer.study.ledger import Ledger
@@ -19,6 +20,11 @@ from ecgtransfer.study.spec import RunSpec
 if TYPE_CHECKING:
     import pandas as pd
 
+# What a study may have left behind when it was stopped; anything else is somebody's.
+_OURS = {
+    "plan.json", "runs.json", "records", "runs", "leases", "audit.json", "disagreements.json",
+    "evidence.json", "report.html", "report.md", "tables",
+}  # fmt: skip
 PLAN, RUNS, RECORDS = "plan.json", "runs.json", "records"
 # What is known of each test record beside its label, for subgroups.
 RECORD_FIELDS = ("record_id", "patient_id", "sex", "age", "source")
@@ -79,11 +85,7 @@ def freeze(expanded: Expanded, out: Path) -> Study:
     """
     if out.exists() and not out.is_dir():
         raise StudyError("the study's folder is a file", where=out, remedy="Choose another name with -o")
-    if (
-        out.exists()
-        and any(out.iterdir())
-        and not any((out / name).exists() for name in (PLAN, RUNS, RECORDS))
-    ):
+    if out.exists() and not {path.name for path in out.iterdir() if path.name[0] != "."} <= _OURS:
         raise StudyError(
             "the folder exists and is not a study",
             where=out,
@@ -91,6 +93,13 @@ def freeze(expanded: Expanded, out: Path) -> Study:
         )
     description = _described(expanded)
     path = out / PLAN
+    if not path.exists() and any((out / "runs").glob("*/result.json")):
+        raise StudyError(
+            "the folder holds finished runs and no plan that they were run for",
+            where=out,
+            remedy="Restore its plan.json, or start the study anew in another folder: a plan made after the "
+            "runs is none",
+        )
     if path.exists():
         there = _read_json(path)
         if there != description:
@@ -161,7 +170,7 @@ def read_study(out: Path) -> Study:
 def _described(expanded: Expanded) -> dict[str, Any]:
     description = {
         "plan": _question(expanded.plan),
-        "downstreams": [_told(downstream) for downstream in expanded.downstreams],
+        "downstreams": [_told(downstream, expanded.plan) for downstream in expanded.downstreams],
         "upstreams": [_origin(start) for start in expanded.starts],
         "primary": [dataclasses.asdict(contrast) for contrast in expanded.primary],
     }
@@ -202,8 +211,9 @@ def _question(plan: StudyPlan) -> dict[str, Any]:
     return question
 
 
-def _told(downstream: Downstream) -> dict[str, Any]:
+def _told(downstream: Downstream, plan: StudyPlan) -> dict[str, Any]:
     store, info = downstream.store, downstream.store.info
+    how, folds = _tested(downstream, plan)
     return {
         "name": downstream.plan.name,
         "task": downstream.task,
@@ -218,9 +228,27 @@ def _told(downstream: Downstream) -> dict[str, Any]:
         "recipe": info.recipe["name"],
         "licence": info.licence,
         "citation": info.citation,
+        "split": how,
+        "folds": folds,
         "macro_targets": list(downstream.macro.targets),
         "left_out": [{"target": target, "why": why} for target, why in downstream.macro.left_out],
     }
+
+
+def _tested(downstream: Downstream, plan: StudyPlan) -> tuple[str, int]:
+    """Return how the test parts come about, in words, and how many of a partition are tested."""
+    name, store = downstream.plan.name, downstream.store
+    if plan.protocol == "paper":
+        return f"{name} was divided as the published study did, by record", 1
+    if store.info.official_folds:
+        return f"of {name}, the official fold {OFFICIAL_TEST_FOLD} was tested at every seed", 1
+    if store.n_records >= FIXED_TEST_FROM:
+        return f"of {name}, one of {N_FOLDS} stratified folds by patient was tested at every seed", 1
+    return (
+        f"the patients of {name} were divided into {N_FOLDS} stratified folds, of which each seed tests "
+        f"another; every {N_FOLDS} seeds they are drawn afresh",
+        min(N_FOLDS, plan.seeds),
+    )
 
 
 def _origin(start: Start) -> dict[str, Any]:
@@ -231,7 +259,8 @@ def _origin(start: Start) -> dict[str, Any]:
         "fingerprint": start.fingerprint,
         "downstreams": list(start.downstreams),
         "starts": list(start.names),
-        "downloaded": start.folders is not None,
+        "downloaded": start.folders is not None and start.flops is None,
+        "flops": start.flops,
         "records": start.records,
         "auroc": start.score,
         "left_out": start.left_out,

@@ -218,7 +218,7 @@ def _search_rate(
 
 
 def choose_rate(losses: Mapping[float, float | None]) -> float:
-    """Return the rate with the lowest validation loss; ties take the middle rate.
+    """Return the rate with the lowest validation loss; ties take the rate nearest to the middle one.
 
     Parameters
     ----------
@@ -230,8 +230,10 @@ def choose_rate(losses: Mapping[float, float | None]) -> float:
     if not known:
         return min(losses)
     best = min(known.values())
-    tied = sorted(rate for rate, loss in known.items() if loss <= best)
-    return tied[len(tied) // 2]
+    rates = sorted(losses)
+    middle = (len(rates) - 1) / 2
+    tied = [rate for rate, loss in known.items() if loss <= best]
+    return min(tied, key=lambda rate: (abs(rates.index(rate) - middle), rate))
 
 
 def _told(progress: Progress | None, updates: int, rate: float) -> Callable[[int, float, float], None] | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ecgtransfer.evidence import training_flops
 from ecgtransfer.study.baselines import BASELINES
 from ecgtransfer.study.spec import RunSpec
 from ecgtransfer.transfer import get_arm
@@ -98,3 +99,21 @@ def _families(spec: RunSpec) -> tuple[tuple[Any, ...], ...]:
     if is_trained(spec):
         return (spec.network, spec.store), (spec.network,)
     return (spec.network, spec.arm, spec.store), (spec.network, spec.arm), (spec.arm == "baseline",)
+
+
+def run_flops(spec: RunSpec, result: Mapping[str, Any], measured: Mapping[str, Any]) -> float:
+    """Return the floating-point operations of everything a finished run trained; two for each multiply-add.
+
+    Parameters
+    ----------
+    spec : RunSpec
+    result, measured : mapping
+        As in the run's ``result.json``.
+    """
+    forward = 2.0 * float(result.get("multiply_adds", 0))
+    records = result["records"]
+    if not spec.rates:
+        # A frozen encoder sees each record once; the logistic head costs next to nothing.
+        return training_flops(forward, float(records["train"] + records["validation"]), backward=0.0)
+    looked_at = float(records["validation"] * spec.budget.validations * trainings(spec))
+    return training_flops(forward, float(measured["records_seen"]), forward_only_records=looked_at)

@@ -66,6 +66,8 @@ class Start:
         Labels that a given model's pre-training used; None where the study makes it.
     score : float or None
         Macro AUROC on the upstream's test part, of given models.
+    flops : float or None
+        What a given model's pre-training took, where its own run folder says so.
     left_out : str
         What is known of recordings that are both upstream and downstream.
     """
@@ -80,6 +82,7 @@ class Start:
     records: int | None
     score: float | None
     left_out: str
+    flops: float | None = None
 
 
 @dataclass(frozen=True)

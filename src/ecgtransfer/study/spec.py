@@ -69,8 +69,9 @@ class RunSpec:
     upstream : str or None
         What the encoder starts from: ``run:<id>`` of a pre-training or ``model:<sha256>`` of a file.
     n : int or None
-        Labels used, validation included; None is the whole pool. Whatever is chosen – weights, learning rate,
-        penalty, thresholds – is chosen on the validation part of these n, so that n is all a person needs.
+        Labels used, validation included; None is the whole pool. Whatever the run chooses – weights, penalty,
+        thresholds, and the learning rate where no tuning runs did – is chosen on the validation part of
+        these n.
     seed, study_seed : int
     rates : tuple of float
         Learning rates to try; one training each, and the one with the lowest validation loss is the run's.
