@@ -116,9 +116,28 @@ def main() -> None:
         rows[name] = {"coverage": float(np.mean(covered)), "n": len(covered), "width": float(np.mean(widths))}
         chosen.out.write_text(json.dumps(rows, indent=1))
         print(f"{rows[name]['coverage']:.4f}  {name}", file=sys.stderr, flush=True)
-    print("| cell | coverage | n |\n|---|---|---|")
-    for name, row in rows.items():
-        print(f"| {name} | {100 * row['coverage']:.1f} % | {row['n']} |")
+    _print(rows)
+
+
+def _print(rows: dict[str, dict[str, float]]) -> None:
+    """Print the cells as Markdown: what dominates across, the design down."""
+    for regimes in ([*REGIMES], [f"{name} × 3" for name in CROSSED]):
+        designs = dict.fromkeys(
+            name.split(", ", 1)[1] for name, _ in cells() if name.split(", ")[0] in regimes and ", " in name
+        )
+        print(f"\n| | {' | '.join(regimes)} |\n|---|{'---|' * len(regimes)}")
+        for design in designs:
+            shown = [_percent(rows.get(f"{regime}, {design}")) for regime in regimes]
+            print(f"| {design} | {' | '.join(shown)} |")
+    print("\n| beside the grid | |\n|---|---|")
+    for name in BESIDE:
+        print(f"| {name} | {_percent(rows.get(name))} |")
+    found = [row["coverage"] for row in rows.values()]
+    print(f"\n{len(found)} cells, {100 * min(found):.1f} to {100 * max(found):.1f} %")
+
+
+def _percent(row: dict[str, float] | None) -> str:
+    return "" if row is None else f"{100 * row['coverage']:.1f}"
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ecgtransfer.advise import Effort, advise
+from ecgtransfer.advise import advise
 from ecgtransfer.datasets.prepare import prepare
 from ecgtransfer.datasets.simulation import SITES, simulate
 from ecgtransfer.files import write_json
+from ecgtransfer.study.effort import Effort
 from ecgtransfer.study.executors import Listener
 
 ANNOTATED = ("SR", "AF", "PVC", "LBBB", "RBBB", "LAD", "LVH", "STD", "INVT")

@@ -267,15 +267,15 @@ class TestUpstreams:
     def test_one_pretraining_serves_all_downstreams_apart_from_what_any_tests(
         self, stores: dict[str, Store], folder: Path
     ) -> None:
-        """Half of down-a's patients and a quarter of down-b's are also upstream."""
-        halves = [
-            write_store(folder / "half-a.ecgs", n=50),
-            write_store(folder / "half-b.ecgs", seed=1, n=30),
-        ]
+        """Each downstream but the last has patients of the upstream store's, the second one more of them."""
         up = stores["down-a"]
-        served = (halves[0], halves[1], stores["down-b"])
+        served = (
+            write_store(folder / "some.ecgs", n=50),
+            write_store(folder / "more.ecgs", n=70),
+            stores["down-b"],
+        )
         plan = make_plan(
-            halves[0].path,
+            served[0].path,
             up.path,
             downstreams=tuple(
                 DownstreamPlan(f"d{number}", store.path, "waves", (None,))
@@ -285,7 +285,9 @@ class TestUpstreams:
         )
         found = expand(plan)
         [made] = of(found, "pretraining")
-        shared = up.records["patient_id"].isin(set(halves[0].records["patient_id"]))
+        patients = [set(store.records["patient_id"]) for store in served[:2]]
+        assert patients[0] < patients[1]
+        shared = up.records["patient_id"].isin(patients[1])
         assert made.spec.excluded == tuple(sorted(up.records["record_id"][shared]))
         assert made.spec.apart_from == tuple(sorted(store.fingerprint for store in served))
         [start] = found.starts

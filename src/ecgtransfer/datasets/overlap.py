@@ -47,6 +47,17 @@ def overlap(upstream: Store, downstream: Sequence[Store]) -> Overlap:
     the patients those belong to, and the records of patients that a downstream store of the same public
     source names too. Patient ids of two users' folders are not compared: each hospital counts from 1.
     """
+    # One command asks several times, and what two contents share does not change.
+    key = tuple(store.fingerprint for store in (upstream, *downstream))
+    if key not in _FOUND:
+        _FOUND[key] = _overlap(upstream, downstream)
+    return _FOUND[key]
+
+
+_FOUND: dict[tuple[str, ...], Overlap] = {}
+
+
+def _overlap(upstream: Store, downstream: Sequence[Store]) -> Overlap:
     pairs = duplicates.find([upstream, *downstream], across_only=True)
     # A pair of two downstream stores is nobody's upstream.
     twins = {pair.a[1] for pair in pairs if pair.a[0] == 0}

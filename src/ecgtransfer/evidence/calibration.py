@@ -5,8 +5,9 @@ Probabilities are the sigmoid of the logits, of all columns given together; one 
 - The reliability bins hold equally many predictions of all seeds together, ordered by probability. Their
   observed share has Wilson's interval, with the distinct patients of the bin as the number of observations:
   the same patient scored by ten seeds is one.
-- The ECE is the mean distance between predicted and observed share over these bins, weighted by predictions;
-  it is never zero for finitely many records, and depends on the number of bins.
+- The ECE is the mean distance between predicted and observed share over such bins of one seed, weighted by
+  predictions and averaged over seeds; it is never zero for finitely many records, and depends on the number
+  of bins.
 - Brier score, slope and intercept are computed for each seed and averaged, for it is one trained model that
   is used. Slope b and intercept a are the maximum likelihood of logit P(present) = a + b logit(p) (Cox 1958):
   b below 1 says that probabilities are too extreme, a below 0 (with b at 1) that they are too high. Their
@@ -138,11 +139,16 @@ def reliability(runs: Sequence[SingleRun], *, bins: int = 10, level: float = 0.9
     if unfit:
         notes.append(f"no slope and intercept: logits separate the labels at seed {', '.join(unfit)}")
     table = _bins(y, _sigmoid(z), rows, bins, level)
-    gaps = [each.count * abs(each.predicted - each.observed) for each in table]
+    # One trained model is used, so the error is that of each by itself: pooled, their errors cancel.
+    own = [
+        _error(_bins(labels, _sigmoid(logits), at, bins, level))
+        for labels, logits, at in parts
+        if len(labels)
+    ]
     return Reliability(
         bins=table,
         brier=brier.difference,
-        ece=sum(gaps) / len(y) if len(y) else None,
+        ece=float(np.mean(own)) if own else None,
         slope=slope.difference,
         intercept=intercept.difference,
         brier_low=brier.low,
@@ -153,6 +159,12 @@ def reliability(runs: Sequence[SingleRun], *, bins: int = 10, level: float = 0.9
         intercept_high=intercept.high,
         note="; ".join(notes),
     )
+
+
+def _error(table: Sequence[ReliabilityBin]) -> float:
+    """Return the expected calibration error of one model's bins."""
+    total = sum(each.count for each in table)
+    return sum(each.count * abs(each.predicted - each.observed) for each in table) / total
 
 
 def recalibration(

@@ -50,7 +50,6 @@ from ecgtransfer.evidence.runs import (
     Support,
     check_predictions,
     patients_of,
-    run_values,
     support_of,
     unmeasured,
 )
@@ -286,54 +285,26 @@ def _interval(
                 seed_sd = max(0.0, spread.between - spread.own) ** 0.5
             half = spread.half_width(level)
             low, high = max(bounds[0], difference - half), min(bounds[1], difference + half)
-            notes += _limits(len(seeds), len(pretrainings))
+            notes += _limits(spread, len(pretrainings))
     return Interval(
         difference, low, high, level, len(seeds), len(pretrainings), len(ids), patient_sd, seed_sd,
         per_seed, seeds, support.positives, support.negatives, "; ".join(notes), spread,
     )  # fmt: skip
 
 
-def _limits(seeds: int, pretrainings: int) -> list[str]:
+def _limits(spread: Spread, pretrainings: int) -> list[str]:
     """Return what a small number of seeds or pre-trainings limits."""
+    seeds, crossed = spread.n_seeds, spread.n_pretrainings
     notes = []
     if seeds == 1:
-        notes.append("one seed: the interval is over patients only and does not know training noise")
+        over = "patients and pre-trainings" if crossed > 1 else "patients"
+        notes.append(f"one seed: the interval is over {over} only and does not know training noise")
     elif seeds < 5:
         notes.append(f"{seeds} seeds: the interval is wide because so few say little about training noise")
     if pretrainings == 1:
         notes.append("one pre-training: the interval holds for this pre-trained network")
+    elif 1 < crossed < 5:
+        notes.append(
+            f"{crossed} pre-trainings: the interval is wide because so few say little about their noise"
+        )
     return notes
-
-
-# Former names, for rooms that still ask for them.
-_check, _patients, _run_values, _unmeasured = check_predictions, patients_of, run_values, unmeasured
-
-
-def _support(
-    runs: Sequence[SingleRun], units: Sequence[NDArray[np.intp]]
-) -> tuple[NDArray[np.float64], int, int]:
-    found = support_of(runs, units)
-    return found.rarer, found.positives, found.negatives
-
-
-def _pretraining_means(
-    runs: Sequence[SingleRun], point: NDArray[np.float64], n_seeds: int
-) -> NDArray[np.float64]:
-    names = sorted({run.pretraining_seed for run in runs if run.pretraining_seed is not None})
-    if len(names) < 2 or (len(names) == n_seeds and len(runs) == n_seeds):
-        return np.empty(0)
-    return np.array([point[[run.pretraining_seed == name for run in runs]].mean() for name in names])
-
-
-def _spread(
-    means: NDArray[np.float64],
-    cover: NDArray[np.float64],
-    freedom: float,
-    pretraining_means: NDArray[np.float64],
-) -> Spread:
-    n, u = len(means), len(pretraining_means)
-    shared = max(0.0, _off_diagonal(cover))
-    own = max(0.0, float(np.trace(cover)) / n - shared) if n > 1 else 0.0
-    between = float(means.var(ddof=1)) if n > 1 else 0.0
-    trained = float(pretraining_means.var(ddof=1)) if u > 1 else 0.0
-    return Spread(shared + own / n, shared, own, between, n, freedom, trained, u)

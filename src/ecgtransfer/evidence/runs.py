@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,18 +121,6 @@ class RankedRun:
         return self.value + total / len(self._targets)
 
 
-def run_values(
-    run: SingleRun,
-    arms: Sequence[NDArray[np.floating[Any]]],
-    signs: tuple[float, ...],
-    units: NDArray[np.intp],
-    weights: Iterable[NDArray[np.float64]],
-) -> tuple[float, NDArray[np.float64], list[int]]:
-    """Return a run's value, its values under each weighting, and the targets it cannot measure."""
-    ranked = RankedRun(run, arms, signs, units)
-    return ranked.value, np.concatenate([ranked.under(block) for block in weights]), ranked.lost
-
-
 def patients_of(runs: Sequence[SingleRun]) -> tuple[NDArray[Any], list[NDArray[np.intp]]]:
     """Return the distinct patients of all runs, and for each run its records' positions among them."""
     ids, inverse = np.unique(np.concatenate([np.asarray(run.patient) for run in runs]), return_inverse=True)
@@ -161,8 +149,9 @@ class Support:
 
     @property
     def freedom(self) -> float:
-        """Degrees of freedom of the patients' variance; infinite with too few patients to say."""
-        return float(1.0 / np.average(1.0 / np.maximum(self.rarer - 1.0, 1.0), weights=1.0 / self.rarer))
+        """Degrees of freedom of the patients' variance, from the rarer class of each target."""
+        rarer = np.maximum(self.rarer, 2.0)
+        return float(1.0 / np.average(1.0 / (rarer - 1.0), weights=1.0 / rarer))
 
 
 def support_of(runs: Sequence[SingleRun], units: Sequence[NDArray[np.intp]]) -> Support:

@@ -113,6 +113,10 @@ class Spread:
 
         return self.half_width(level) + float(ndtri(power)) * self._doubt(level)
 
+    def patients_alone(self, level: float) -> float:
+        """Return the half-width that the choice of test patients leaves with any number of seeds."""
+        return float(_student(self.freedom, level) * self.shared**0.5)
+
     @property
     def standard_error(self) -> float:
         """Standard deviation of the estimate: patients, seeds and pre-trainings together."""

@@ -8,6 +8,10 @@ The verdict comes from the interval over patients x seeds alone (`intervals`). A
   over the family, excludes zero,
 - else *undecided*.
 
+Whatever the word, the *minimum detectable effect* is told beside it: the true difference that this design
+would call with a probability of 80 % at the level of the contrast. `selfcheck` draws tables with just that
+difference and counts.
+
 The family is what was named before any test part was opened. Equivalence is not adjusted for the family: each
 is a statement of its own, and a family of equivalences asks for all of them at once (intersection-union).
 
@@ -20,15 +24,17 @@ modelling, Machine Learning 106(11).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from ecgtransfer.errors import DataError
 from ecgtransfer.evidence.intervals import Interval
 from ecgtransfer.evidence.spread import Spread
 
 Word = Literal["equivalent", "helps", "harms", "undecided"]
+Number = TypeVar("Number", int, float)
 
 MARGIN = 0.01
 LEVEL, EQUIVALENCE_LEVEL, POWER = 0.95, 0.90, 0.80
@@ -103,7 +109,8 @@ def verdicts(
     levels: dict[int, float] = {}
     open_ = True
     for rank, i in enumerate(order):
-        allowed = (1 - level) / (len(order) - rank)
+        # The family is what was named, whether an interval could be given or not.
+        allowed = (1 - level) / (len(intervals) - rank)
         # From the first that is not rejected on, none is, and the stopping level is that of all others.
         levels[i] = 1 - allowed if open_ else levels[order[rank - 1]]
         open_ = open_ and (values[i] or 0.0) <= allowed
@@ -167,11 +174,11 @@ def _verdict(interval: Interval, p: float | None, level: float, margin: float) -
         margin=margin,
         p=p,
         minimum_detectable=minimum_detectable(spread, level),
-        settles=_settles(spread, d, level, margin) if word == "undecided" else "",
+        settles=_settles(spread, d, level, margin, interval.n_patients) if word == "undecided" else "",
     )
 
 
-def _settles(spread: Spread, d: float, level: float, margin: float) -> str:
+def _settles(spread: Spread, d: float, level: float, margin: float, n_patients: int) -> str:
     """Say what would settle an undecided contrast if the estimate stayed where it is."""
 
     def decided(seeds: int, times: float) -> bool:
@@ -180,17 +187,32 @@ def _settles(spread: Spread, d: float, level: float, margin: float) -> str:
         )
         return equivalent or spread.half_width(level, n_seeds=seeds, patients_times=times) < abs(d)
 
-    more_seeds = range(spread.n_seeds + 1, _MOST_SEEDS + 1) if spread.n_seeds > 1 else ()
-    seeds = next((n for n in more_seeds if decided(n, 1.0)), None)
-    more_patients = (1.05**step for step in range(1, 95))
-    times = next((x for x in more_patients if decided(spread.n_seeds, x)), None)
+    def undecided_by_patients(floor: float) -> bool:
+        return spread.n_pretrainings < 2 or (floor >= abs(d) and floor + abs(d) > margin)
+
+    more_seeds = list(range(spread.n_seeds + 1, _MOST_SEEDS + 1)) if spread.n_seeds > 1 else []
+    seeds = _first(more_seeds, lambda n: decided(n, 1.0))
+    times = _first([1.05**step for step in range(1, 95)], lambda x: decided(spread.n_seeds, x))
     if spread.n_seeds == 1:
         first = "one seed says nothing about training noise: run at least five"
     elif seeds is not None:
         first = f"about {seeds} seeds instead of {spread.n_seeds} would settle it if the estimate stayed"
     else:
-        floor = spread.half_width(level, n_seeds=_MOST_SEEDS)
+        floor = spread.patients_alone(level)
+        if not undecided_by_patients(floor):
+            # Not the patients: what pre-trainings differ by does not fall with seeds or patients.
+            return (
+                f"{spread.n_pretrainings} pre-trainings differ so much that no number of seeds or patients "
+                "settles it: more pre-training seeds would"
+            )
         first = f"the patients alone leave ±{floor:.3f}, so no number of seeds settles it"
     if times is not None:
-        return f"{first}; about {times:.1f} times as many test patients would"
+        more = f", {round(n_patients * (times - 1)):,} more," if n_patients else ""
+        return f"{first}; about {times:.1f} times as many test patients{more} would"
     return f"{first}; nor would a hundred times as many test patients, with these seeds"
+
+
+def _first(amounts: Sequence[Number], enough: Callable[[Number], bool]) -> Number | None:
+    """Return the least of ascending amounts that is enough; more of it always is."""
+    found = bisect_left(amounts, True, key=enough)
+    return amounts[found] if found < len(amounts) else None

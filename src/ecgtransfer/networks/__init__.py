@@ -5,6 +5,7 @@ from ecgtransfer.networks.matching import check_signals
 from ecgtransfer.networks.model import (
     LoadReport,
     annotate_card,
+    is_model,
     load_encoder,
     load_model,
     read_card,
@@ -23,6 +24,7 @@ __all__ = [
     "build",
     "card",
     "check_signals",
+    "is_model",
     "load_encoder",
     "load_model",
     "multiply_adds",

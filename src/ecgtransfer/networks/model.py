@@ -135,6 +135,11 @@ def load_model(folder: str | Path) -> tuple[Network, dict[str, Any]]:
     return network.eval(), card
 
 
+def is_model(folder: Path) -> bool:
+    """Say whether a folder holds a model."""
+    return (folder / CARD).is_file()
+
+
 def annotate_card(folder: Path, **more: Any) -> None:
     """Add to a model's card what was learnt of it after it was made; nothing that is there is changed.
 

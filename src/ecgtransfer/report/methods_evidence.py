@@ -55,8 +55,8 @@ def intervals(evidence: Evidence, cite: Citations) -> str:
         f"{cite('crossed', 'variance')}{crossed}. Positives are compared with negatives of the same fold "
         f"{cite('clustered')}. The variances of patients and of seeds get the Student quantiles of their own "
         f"degrees of freedom, weighted by their shares {cite('cochran')}. Below ten test patients in the "
-        "rarer class of a target no interval is given. The intervals hold for this pool of training recordings and "
-        "these settings."
+        "rarer class of a target no interval is given. The intervals hold for this pool of training "
+        "recordings and these settings."
     )
 
 

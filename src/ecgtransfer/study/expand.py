@@ -36,8 +36,14 @@ from ecgtransfer.transfer import PRETRAIN, get_arm
 BUDGET_SHARES = (8, 4, 2)
 
 
-def expand(plan: StudyPlan) -> Expanded:
+def expand(plan: StudyPlan, *, verify: bool = True) -> Expanded:
     """Open the stores and return every run of the study.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+    verify : bool
+        Read every byte of the stores and compare its hash; without it only sizes are checked.
 
     Raises
     ------
@@ -49,9 +55,11 @@ def expand(plan: StudyPlan) -> Expanded:
     """
     if plan.protocol == "paper":
         return expand_paper(plan)
-    downstreams = tuple(_downstream(plan, each) for each in plan.downstreams)
+    downstreams = tuple(_downstream(plan, each, verify) for each in plan.downstreams)
     _once("downstreams", [((each.store.fingerprint, each.task), each.plan.name) for each in downstreams])
-    upstream_stores = {each.name: Store.open(each.store) for each in plan.upstreams if each.store is not None}
+    upstream_stores = {
+        each.name: Store.open(each.store, verify=verify) for each in plan.upstreams if each.store is not None
+    }
     starts, pretrainings = _starts(plan, downstreams, upstream_stores)
     _once("upstreams", [(name, start.upstream) for start in starts for name in start.names])
     runs = list(pretrainings)
@@ -70,8 +78,8 @@ def expand(plan: StudyPlan) -> Expanded:
     )
 
 
-def _downstream(plan: StudyPlan, asked: DownstreamPlan) -> Downstream:
-    store = Store.open(asked.store)
+def _downstream(plan: StudyPlan, asked: DownstreamPlan, verify: bool) -> Downstream:
+    store = Store.open(asked.store, verify=verify)
     task = store.task_name(asked.task, remedy=f"Name one as task of the downstream '{asked.name}'")
     found = macro_set(store, task, study_seed=plan.study_seed, seeds=range(plan.seeds))
     pools = [

@@ -17,7 +17,7 @@ from ecgtransfer.datasets.splits import N_FOLDS, OFFICIAL_TEST_FOLD, VALIDATION_
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.networks import build, n_parameters
 from ecgtransfer.study.pace import is_trained, trainings
-from ecgtransfer.study.planned import Expanded
+from ecgtransfer.study.planned import PURPOSES, Expanded
 from ecgtransfer.study.spec import RunSpec
 from ecgtransfer.training import Feed, FitSettings, Precision, fit, predict_logits
 
@@ -152,6 +152,15 @@ def seconds_of(expanded: Expanded, rates: Rates) -> float:
     """Return what all runs of a study take, one after the other in one process."""
     workload = Workload(expanded)
     return sum(workload.seconds(planned.spec, rates) for planned in expanded.planned)
+
+
+def wall_seconds_of(expanded: Expanded, rates: Rates, workers: int) -> float:
+    """Return what a study takes on the clock with so many processes, phase after phase."""
+    workload = Workload(expanded)
+    phases: dict[str, list[float]] = {purpose: [] for purpose in PURPOSES}
+    for planned in expanded.planned:
+        phases[planned.purpose].append(workload.seconds(planned.spec, rates))
+    return wall_seconds(list(phases.values()), workers)
 
 
 def wall_seconds(phases: Sequence[Sequence[float]], workers: int) -> float:
