@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ecgtransfer.advise import Effort
 from ecgtransfer.cli.main import main
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.demo import Scale, demo
 from ecgtransfer.networks import load_model
+from ecgtransfer.study.effort import Effort
 
 SMALL = Scale(
     upstream_records=90,

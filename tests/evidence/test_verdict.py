@@ -102,10 +102,13 @@ def test_the_adjusted_interval_is_wider_in_a_larger_family():
     assert family.level == pytest.approx(1 - 0.05 / 8)
 
 
-def test_a_contrast_without_an_interval_neither_decides_nor_counts():
+def test_a_contrast_without_an_interval_decides_nothing_and_counts_as_named():
     nothing = Interval(0.1, None, None, 0.95, 5, 0, 20, None, None, (), (), 4, 9, "no interval: too few")
     judged = verdicts([nothing, interval(0.0205, 0.01)])
-    assert [verdict.word for verdict in judged] == ["undecided", "helps"]
+    # p = 0.04 would do alone, not as one of two that were named.
+    assert [verdict.word for verdict in judged] == ["undecided", "undecided"]
+    assert verdicts([interval(0.0205, 0.01)])[0].word == "helps"
+    assert verdicts([nothing, interval(0.03, 0.01)])[1].word == "helps"
     assert judged[0].settles == "no interval: too few"
     assert judged[0].low is judged[0].minimum_detectable is None
 
@@ -114,7 +117,7 @@ def test_what_would_settle_it():
     """Where patients dominate no number of seeds helps; where training noise does, seeds do."""
     patients = verdicts([interval(0.015, 0.01, shared=1.0)])[0].settles
     assert "the patients alone leave ±0.020, so no number of seeds settles it" in patients
-    assert "1.7 times as many test patients would" in patients  # (1.96 x 0.01 / 0.015)^2 = 1.71, on the grid
+    assert "1.7 times as many test patients" in patients  # (1.96 x 0.01 / 0.015)^2 = 1.71, on the grid
     seeds = verdicts([interval(0.015, 0.01, seeds=5, shared=0.0)])[0].settles
     assert "seeds instead of 5 would settle it" in seeds
     more = int(seeds.split("about ")[1].split()[0])
