@@ -41,5 +41,5 @@ $(READY): pyproject.toml constraints.txt Makefile
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) pip setuptools
 	$(PIP) torch==2.13.0
-	$(PIP) --build-constraint constraints.txt --group dev hatchling -e '.[train,cluster]'
+	$(PIP) --build-constraint constraints.txt --group dev hatchling -e '.[train,cluster,trackers]'
 	@touch $@

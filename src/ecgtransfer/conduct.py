@@ -35,6 +35,7 @@ def conduct(
     workers: int = 1,
     executor: Literal["local", "ray"] = "local",
     address: str | None = None,
+    gpus_per_run: float = 0.0,
     listener: Listener | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
@@ -51,6 +52,8 @@ def conduct(
         Local processes, or the nodes of a Ray cluster that share this folder and the stores.
     address : str, optional
         Of a running Ray cluster.
+    gpus_per_run : float
+        Of a Ray node, for each run; a share, such as 0.25, where several runs fit on one.
     listener : Listener, optional
         Told of every run that begins and ends.
 
@@ -81,6 +84,7 @@ def conduct(
                 keep_models=purpose == "pretraining",
                 executor=executor,
                 address=address,
+                gpus_per_run=gpus_per_run,
                 listener=listener,
                 quiet=quiet,
             )

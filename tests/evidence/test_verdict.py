@@ -148,3 +148,15 @@ def test_on_runs_with_a_known_truth():
 def test_refusals(settings: dict[str, float]):
     with pytest.raises(DataError, match="must be positive and level"):
         verdicts([interval(0.0, 0.01)], **settings)
+
+
+def test_where_pretrainings_differ_most_neither_seeds_nor_patients_are_asked_for():
+    """Ten seeds x three pre-trainings, patients ±0.002: only more pre-trainings narrow it."""
+    spread = Spread(1e-6, 1e-6, 0.0, 1e-6, 10, 100.0, between_pretrainings=2e-4, n_pretrainings=3)
+    found = Interval(
+        0.004, -0.1, 0.1, 0.95, 10, 3, 400, 1e-3, 1e-3, (0.0,) * 10, tuple(range(10)), 50, 350, "", spread
+    )
+    said = verdicts([found])[0].settles
+    assert "pre-trainings" in said
+    assert "the patients alone leave ±0.002" in said or "instead of 3 would settle it" in said
+    assert "no number of seeds settles it; nor" not in said

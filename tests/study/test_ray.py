@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import json
+import logging
 import os
 import shutil
 import signal
@@ -57,7 +58,8 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def cluster(place: Path) -> Iterator[Any]:
-    """Return three nodes with one CPU each, the second with a GPU by name."""
+    """Return three nodes with one CPU each, the second with a GPU by name, and be connected to them."""
+    import ray
     from ray.cluster_utils import Cluster
 
     small = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
@@ -68,7 +70,10 @@ def cluster(place: Path) -> Iterator[Any]:
     cluster.add_node(**small, num_gpus=1)
     cluster.add_node(**small)
     cluster.wait_for_nodes()
+    # Once for all tests, so that the nodes need not begin new processes for each.
+    ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
     yield cluster
+    ray.shutdown()
     with contextlib.suppress(Exception):
         cluster.shutdown()
 
@@ -157,9 +162,7 @@ def test_a_node_is_lost_and_the_ledger_is_that_of_local_processes(
     other = threading.Thread(target=lose_a_node)
     other.start()
     try:
-        done = execute(
-            specs, ledger, locations, executor="ray", address=cluster.address, keep_models=True, quiet=True
-        )
+        done = execute(specs, ledger, locations, executor="ray", keep_models=True, quiet=True)
     finally:
         over.set()
         other.join()
@@ -174,8 +177,7 @@ def test_a_node_is_lost_and_the_ledger_is_that_of_local_processes(
         assert {name for name in ours if ours[name] != theirs[name]} <= {"result.json"}
     assert sorted(path.name for path in ledger.runs.iterdir()) == sorted(spec.id for spec in specs)
     assert holders(ledger.path / "leases") == []
-    # A second call needs no cluster.
-    assert execute(specs, ledger, locations, executor="ray", address="127.0.0.1:1", quiet=True) == 0
+    assert execute(specs, ledger, locations, executor="ray", quiet=True) == 0
 
 
 def test_errors_of_a_node_come_through_and_cost_nothing(
@@ -183,7 +185,7 @@ def test_errors_of_a_node_come_through_and_cost_nothing(
 ) -> None:
     bad = make_spec(store, arm="full", upstream="model:abc")
     with pytest.raises(StudyError, match="the pre-trained model model:abc was not given"):
-        execute([specs[3], bad], ledger, locations, executor="ray", address=cluster.address, quiet=True)
+        execute([specs[3], bad], ledger, locations, executor="ray", quiet=True)
     assert ledger.has(specs[3])
     assert holders(ledger.path / "leases") == []
 
@@ -191,13 +193,11 @@ def test_errors_of_a_node_come_through_and_cost_nothing(
 def test_a_share_of_a_gpu_for_each_run(
     cluster: Any, specs: list[RunSpec], locations: Locations, ledger: Ledger
 ) -> None:
-    ray = {"executor": "ray", "address": cluster.address, "quiet": True}
     with pytest.raises(StudyError, match="a run needs 1 CPUs and 2 GPUs, and no node of the cluster has the"):
-        execute(specs[3:4], ledger, locations, gpus_per_run=2, **ray)
+        execute(specs[3:4], ledger, locations, executor="ray", gpus_per_run=2, quiet=True)
     assert holders(ledger.path / "leases") == []
-    assert execute(specs[3:4], ledger, locations, gpus_per_run=0, **ray) == 1
     cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=80 * 2**20, include_dashboard=False)
-    assert execute(specs[4:5], ledger, locations, gpus_per_run=0.5, **ray) == 1
+    assert execute(specs[3:5], ledger, locations, executor="ray", gpus_per_run=0.5, quiet=True) == 2
 
 
 @pytest.mark.parametrize(
@@ -209,8 +209,16 @@ def test_a_share_of_a_gpu_for_each_run(
     ],
 )
 def test_addresses_that_lead_nowhere(
-    address: str, said: str, specs: list[RunSpec], locations: Locations, ledger: Ledger
+    address: str,
+    said: str,
+    specs: list[RunSpec],
+    locations: Locations,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(StudyError) as refused:
         execute(specs[:1], ledger, locations, executor="ray", address=address, quiet=True)
     assert str(refused.value).startswith(said)

@@ -39,6 +39,14 @@ def run_plan(
     address: Annotated[
         str | None, typer.Option("--address", help="Of a running Ray cluster; without it, one is found.")
     ] = None,
+    gpus_per_run: Annotated[
+        float,
+        typer.Option(
+            "--gpus-per-run",
+            min=0.0,
+            help="Of a Ray node; a share, such as 0.25, where several runs fit on one.",
+        ),
+    ] = 0.0,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -52,6 +60,10 @@ def run_plan(
         options.one_of(executor, ("local", "ray"), "executor")
     if address is not None and executor != "ray":
         raise ConfigError("belongs to --executor ray", where="--address", remedy="Name that executor, too")
+    if gpus_per_run and executor != "ray":
+        raise ConfigError(
+            "belongs to --executor ray", where="--gpus-per-run", remedy="Name that executor, too"
+        )
     asked = read_plan(plan)
     workers = options.threads_or_all(workers)
     if dry_run:
@@ -68,6 +80,7 @@ def run_plan(
             workers=workers,
             executor="ray" if executor == "ray" else "local",
             address=address,
+            gpus_per_run=gpus_per_run,
             listener=table,
             quiet=True,
         )

@@ -91,7 +91,11 @@ class Spread:
         patients_times : float
             What it would be expected to be with so many times the test patients.
         """
-        design = self if n_seeds is None and patients_times == 1 else self._with(n_seeds, patients_times)
+        design = (
+            self
+            if n_seeds is None and patients_times == 1
+            else self.with_design(n_seeds=n_seeds, patients_times=patients_times)
+        )
         return max(design._guard(level), design._half_width(level))
 
     def power(self, difference: float, level: float) -> float:
@@ -182,8 +186,8 @@ class Spread:
             return cochran
         return (cochran + _student(freedom, level)) / 2.0
 
-    def _with(self, n_seeds: int | None, patients_times: float) -> Spread:
-        """Return what the parts would be with other numbers of seeds and patients."""
+    def with_design(self, *, n_seeds: int | None = None, patients_times: float = 1.0) -> Spread:
+        """Return what the parts would be expected to be with other numbers of seeds and patients."""
         seeds = self.n_seeds if n_seeds is None else n_seeds
         shared, own = self.shared / patients_times, self.own / patients_times
         between = max(0.0, self.between - self.own) + own if self.n_seeds > 1 else 0.0

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from ecgtransfer.errors import DataError
@@ -40,6 +40,7 @@ MARGIN = 0.01
 LEVEL, EQUIVALENCE_LEVEL, POWER = 0.95, 0.90, 0.80
 # Beyond this nobody would go to settle a question.
 _MOST_SEEDS = 200
+_MOST_PRETRAININGS = 30
 
 
 @dataclass(frozen=True)
@@ -181,30 +182,36 @@ def _verdict(interval: Interval, p: float | None, level: float, margin: float) -
 def _settles(spread: Spread, d: float, level: float, margin: float, n_patients: int) -> str:
     """Say what would settle an undecided contrast if the estimate stayed where it is."""
 
-    def decided(seeds: int, times: float) -> bool:
-        equivalent = (
-            abs(d) + spread.half_width(EQUIVALENCE_LEVEL, n_seeds=seeds, patients_times=times) <= margin
-        )
-        return equivalent or spread.half_width(level, n_seeds=seeds, patients_times=times) < abs(d)
-
-    def undecided_by_patients(floor: float) -> bool:
-        return spread.n_pretrainings < 2 or (floor >= abs(d) and floor + abs(d) > margin)
+    def decided(design: Spread) -> bool:
+        equivalent = abs(d) + design.half_width(EQUIVALENCE_LEVEL) <= margin
+        return equivalent or design.half_width(level) < abs(d)
 
     more_seeds = list(range(spread.n_seeds + 1, _MOST_SEEDS + 1)) if spread.n_seeds > 1 else []
-    seeds = _first(more_seeds, lambda n: decided(n, 1.0))
-    times = _first([1.05**step for step in range(1, 95)], lambda x: decided(spread.n_seeds, x))
+    seeds = _first(more_seeds, lambda n: decided(spread.with_design(n_seeds=n)))
+    growth = [1.05**step for step in range(1, 95)]
+    times = _first(growth, lambda x: decided(spread.with_design(patients_times=x)))
+    more_trainings = list(range(spread.n_pretrainings + 1, _MOST_PRETRAININGS + 1))
+    trainings = (
+        _first(more_trainings, lambda u: decided(replace(spread, n_pretrainings=u)))
+        if spread.n_pretrainings > 1
+        else None
+    )
+    floor, whole = spread.patients_alone(level), spread.half_width(level)
     if spread.n_seeds == 1:
         first = "one seed says nothing about training noise: run at least five"
     elif seeds is not None:
         first = f"about {seeds} seeds instead of {spread.n_seeds} would settle it if the estimate stayed"
+    elif trainings is not None:
+        first = (
+            f"about {trainings} pre-trainings instead of {spread.n_pretrainings} would settle it if the "
+            "estimate stayed; no number of seeds does"
+        )
+    elif spread.n_pretrainings > 1 and floor < whole / 2:
+        return (
+            f"the {spread.n_pretrainings} pre-trainings differ most (of ±{whole:.3f} the patients alone "
+            f"leave ±{floor:.3f}), so more of them narrow it, and more seeds or patients hardly do"
+        )
     else:
-        floor = spread.patients_alone(level)
-        if not undecided_by_patients(floor):
-            # Not the patients: what pre-trainings differ by does not fall with seeds or patients.
-            return (
-                f"{spread.n_pretrainings} pre-trainings differ so much that no number of seeds or patients "
-                "settles it: more pre-training seeds would"
-            )
         first = f"the patients alone leave ±{floor:.3f}, so no number of seeds settles it"
     if times is not None:
         more = f", {round(n_patients * (times - 1)):,} more," if n_patients else ""
