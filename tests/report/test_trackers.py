@@ -43,9 +43,19 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return read_study(folder / "study")
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a database that MLflow has made, which takes it seconds, and that holds no run."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
 @pytest.fixture
-def database(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+def database(tmp_path: Path, empty: Path) -> str:
+    return f"sqlite:///{shutil.copy(empty, tmp_path)}"
 
 
 def in_tensorboard(folder: Path) -> dict[str, Run]:
@@ -193,12 +203,12 @@ def test_nothing_is_shown_before_all_runs_are_there(study: Study, tmp_path: Path
     ):
         with pytest.raises(StudyError, match=f"the run {study.planned[-1].spec.id} .* is missing"):
             write()
-    assert {path.name for path in tmp_path.iterdir()} == {"study"}
+    assert {path.name for path in tmp_path.iterdir()} == {"study", "mlflow.db"}
 
 
 @pytest.mark.parametrize("missing", ["tensorboard", "mlflow", "sqlalchemy", "alembic"])
 def test_a_missing_library_is_one_clear_sentence(
-    study: Study, tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch, missing: str
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     tool = "TensorBoard" if missing == "tensorboard" else "MLflow"
@@ -206,7 +216,7 @@ def test_a_missing_library_is_one_clear_sentence(
         if missing == "tensorboard":
             write_tensorboard(study, tmp_path / "events")
         else:
-            write_mlflow(study, database)
+            write_mlflow(study, f"sqlite:///{tmp_path / 'mlflow.db'}")
     assert str(refused.value) == (
         f"writing for {tool} needs the package {missing}, which is not installed. "
         "Install it with: pip install 'ecgtransfer[trackers]'"
@@ -220,8 +230,22 @@ def test_places_that_cannot_be_written_to(study: Study, tmp_path: Path) -> None:
         write_tensorboard(study, tmp_path / "file")
     with pytest.raises(ConfigError, match=r"^postgres-no://there: MLflow cannot write there \(.+\)\. Give"):
         write_mlflow(study, "postgres-no://there")
-    with pytest.raises(ConfigError, match="there is no folder for the database"):
-        write_mlflow(study, f"sqlite:///{tmp_path / 'no' / 'mlflow.db'}")
+
+
+def test_a_database_that_does_not_answer(
+    study: Study, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+    from sqlalchemy.exc import OperationalError
+
+    def locked(*_: object) -> None:
+        raise OperationalError("SELECT", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", locked)
+    with pytest.raises(
+        ConfigError, match=r"mlflow\.db: MLflow cannot write there \(.*database is locked\)\. "
+    ):
+        write_mlflow(study, database)
 
 
 Ended = Callable[..., tuple[object, str, str]]

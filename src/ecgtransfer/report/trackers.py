@@ -106,6 +106,7 @@ def write_mlflow(study: Study, uri: str) -> int:
     _need("MLflow", "mlflow", "sqlalchemy", "alembic")
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     runs = list(_tracked(study))
     try:
@@ -115,7 +116,7 @@ def write_mlflow(study: Study, uri: str) -> int:
         new = [run for run in runs if run.name not in there]
         for run in new:
             _write_run(run, client, experiment)
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:
         # The first sentence says what is wrong; what follows is a page of advice.
         said = str(error).strip().splitlines()[0].partition(". ")[0].rstrip(".")
         raise ConfigError(
