@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import shutil
 import sys
@@ -18,7 +19,7 @@ from ecgtransfer.study.expand import expand
 from ecgtransfer.study.folder import Study, freeze, read_study
 from ecgtransfer.study.planned import Planned
 from tests.report.invented import SECONDS, fill
-from tests.small import BUDGET, NETWORK, contents, make_plan, make_upstream, write_store
+from tests.small import BUDGET, NETWORK, contents, make_plan, write_store
 
 Run = tuple[dict[str, Any], dict[str, float]]
 UPDATES = 16
@@ -212,11 +213,13 @@ def test_a_missing_library_is_one_clear_sentence(
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     tool = "TensorBoard" if missing == "tensorboard" else "MLflow"
+    write: Callable[[], int] = (
+        (lambda: write_tensorboard(study, tmp_path / "events"))
+        if missing == "tensorboard"
+        else (lambda: write_mlflow(study, f"sqlite:///{tmp_path / 'mlflow.db'}"))
+    )
     with pytest.raises(ConfigError) as refused:
-        if missing == "tensorboard":
-            write_tensorboard(study, tmp_path / "events")
-        else:
-            write_mlflow(study, f"sqlite:///{tmp_path / 'mlflow.db'}")
+        write()
     assert str(refused.value) == (
         f"writing for {tool} needs the package {missing}, which is not installed. "
         "Install it with: pip install 'ecgtransfer[trackers]'"
@@ -271,7 +274,8 @@ def test_the_command_writes_both_and_says_so(
     ended: Ended, study: Study, tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The page itself is another test's matter.
-    monkeypatch.setattr("ecgtransfer.conduct.redraw", lambda folder, beside: {"redrawn": folder.name})
+    conducting = importlib.import_module("ecgtransfer.conduct")  # the package's name is the function's
+    monkeypatch.setattr(conducting, "redraw", lambda folder, beside: {"redrawn": folder.name})
     words = ("report", study.path, "--tensorboard", tmp_path / "events", "--mlflow", database, "--json")
     for number in (len(study.planned), 0):
         code, out, err = ended(*words)

@@ -58,7 +58,7 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def cluster(place: Path) -> Iterator[Any]:
-    """Return three nodes with one CPU each, the second with a GPU by name, and be connected to them."""
+    """Return three nodes with one CPU each, and be connected to them."""
     import ray
     from ray.cluster_utils import Cluster
 
@@ -67,7 +67,7 @@ def cluster(place: Path) -> Iterator[Any]:
     health = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500}
     patient = {"health_check_timeout_ms": 5000, "health_check_failure_threshold": 3}
     cluster = Cluster(True, head_node_args={**small, "_system_config": {**health, **patient}})
-    cluster.add_node(**small, num_gpus=1)
+    cluster.add_node(**small)
     cluster.add_node(**small)
     cluster.wait_for_nodes()
     # Once for all tests, so that the nodes need not begin new processes for each.

@@ -57,6 +57,9 @@ def compare(
     margin: Annotated[
         float, typer.Option("--margin", help="Differences in macro AUROC within ± this make no difference.")
     ] = 0.01,
+    specificity: Annotated[
+        float, typer.Option("--specificity", help="Where sensitivities are compared: your operating point.")
+    ] = 0.9,
     study_seed: options.StudySeed = 0,
     workers: Annotated[
         int, typer.Option("--workers", min=0, help="Local processes; 0 takes one per core.")
@@ -122,6 +125,7 @@ def compare(
         budget=budget.budget(),
         study_seed=study_seed,
         margin=margin,
+        specificity=specificity,
     )
     with options.watched(out, quiet=quiet) as table:
         findings = conduct(plan, out, workers=options.threads_or_all(workers), listener=table, quiet=True)

@@ -216,7 +216,8 @@ def _settles(spread: Spread, d: float, level: float, margin: float, n_patients: 
     if times is not None:
         more = f", {round(n_patients * (times - 1)):,} more," if n_patients else ""
         return f"{first}; about {times:.1f} times as many test patients{more} would"
-    return f"{first}; nor would a hundred times as many test patients, with these seeds"
+    nor = "a hundred times as many test patients alone would not"
+    return f"{first}; {nor if seeds or trainings else 'nor does a hundred times as many test patients'}"
 
 
 def _first(amounts: Sequence[Number], enough: Callable[[Number], bool]) -> Number | None:

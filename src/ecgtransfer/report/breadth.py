@@ -26,7 +26,7 @@ from ecgtransfer.evidence import (
 )
 from ecgtransfer.report.gather import Cell, Done, Gathered, paired, scratch, singles
 from ecgtransfer.study.folder import Study
-from ecgtransfer.study.judge import SPECIFICITY
+from ecgtransfer.training import specificity_thresholds
 
 Row = dict[str, Any]
 
@@ -46,6 +46,8 @@ class Context:
         The primary contrasts: subgroups, operating points and calibration are given for these.
     margin, level : float
     resamples, stream : int
+    specificity : float
+        The user's operating point.
     """
 
     runs: Gathered
@@ -56,6 +58,7 @@ class Context:
     level: float
     resamples: int
     stream: int
+    specificity: float
 
     def named(self, cell: Cell) -> Row:
         """Return how a row of this cell begins."""
@@ -152,22 +155,26 @@ def at_operating_points(context: Context) -> list[Row]:
                         labels=run.test.labels[:, column],
                         scores_a=run.test.logits[:, column],
                         scores_b=reference[run.spec.seed].test.logits[:, column],
-                        threshold_a=_threshold(run, column),
-                        threshold_b=_threshold(reference[run.spec.seed], column),
+                        threshold_a=_threshold(run, column, context.specificity),
+                        threshold_b=_threshold(reference[run.spec.seed], column, context.specificity),
                     )
                     for run in runs
                 ],
                 target=target,
-                specificity=SPECIFICITY,
+                specificity=context.specificity,
                 level=context.level,
             )
             rows.append({**context.named(cell), **dataclasses.asdict(found)})
     return rows
 
 
-def _threshold(run: Done, column: int) -> float | None:
-    value = run.result["operating_points"]["specificity_thresholds"][column]
-    return None if value is None else float(value)
+def _threshold(run: Done, column: int, specificity: float) -> float | None:
+    """Return where a run's validation part has the specificity; the test part has no say in it."""
+    known = run.validation
+    found = specificity_thresholds(
+        known.labels[:, [column]], known.logits[:, [column]], specificity=specificity
+    )
+    return found[0]
 
 
 def curves(context: Context) -> list[Row]:

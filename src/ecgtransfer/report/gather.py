@@ -48,6 +48,11 @@ class Done:
         """What the run said of its test part."""
         return self._ledger.predictions(self.spec, "test")
 
+    @cached_property
+    def validation(self) -> Predictions:
+        """What the run said of its validation part."""
+        return self._ledger.predictions(self.spec, "validation")
+
     def macro(self, name: str) -> float | None:
         """Return a macro metric of the test part."""
         value = self.result["test"]["macro"][name]

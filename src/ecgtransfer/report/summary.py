@@ -18,7 +18,7 @@ from ecgtransfer.report.recommendation import recommend
 from ecgtransfer.report.sentences import answer, below_baselines
 from ecgtransfer.seeds import entropy
 from ecgtransfer.study.folder import Study
-from ecgtransfer.study.plan import Contrast
+from ecgtransfer.study.plan import SPECIFICITY, Contrast
 from ecgtransfer.study.planned import Planned
 from ecgtransfer.study.protocols import EPOCHS, PAPER
 
@@ -78,7 +78,17 @@ def summarise(study: Study, *, beside: Sequence[Study] = ()) -> dict[str, Any]:
                 word="undecided",
                 settles=f"{len(lost)} of its runs diverged before they learnt anything; give lower rates",
             )
-    context = breadth.Context(runs, macro, sizes, family, plan["margin"], LEVEL, RESAMPLES, stream)
+    context = breadth.Context(
+        runs,
+        macro,
+        sizes,
+        family,
+        plan["margin"],
+        LEVEL,
+        RESAMPLES,
+        stream,
+        plan.get("specificity", SPECIFICITY),
+    )
     statements = breadth.per_target(context)
     findings: dict[str, Any] = {
         "title": f"Fine-tune or train from scratch: {plan['name']}",

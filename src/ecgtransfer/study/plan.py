@@ -16,6 +16,7 @@ from ecgtransfer.study.spec import Budget
 from ecgtransfer.transfer import PRETRAIN, get_arm
 
 MOST_PRIMARY = 8
+SPECIFICITY = 0.9
 RATES = (3e-4, 1e-3, 3e-3)
 PRETRAINING_RATE = 1e-3
 BUDGET = Budget(updates=400, batch_size=32)
@@ -151,6 +152,8 @@ class StudyPlan:
         Those that get a verdict; empty for the rule of `primary_family`.
     margin : float
         Differences in macro AUROC within ± this make no difference.
+    specificity : float
+        Where sensitivities are compared: the user's operating point.
     protocol : {'sound', 'paper'}
     epochs : int or None
         Of the protocol ``paper``, whose budgets follow from them; None for the study's 100.
@@ -173,6 +176,7 @@ class StudyPlan:
     baselines: tuple[str, ...] = tuple(BASELINES)
     primary: tuple[Contrast, ...] = ()
     margin: float = MARGIN
+    specificity: float = SPECIFICITY
     protocol: Literal["sound", "paper"] = "sound"
     epochs: int | None = None
     study_seed: int = 0
@@ -185,6 +189,10 @@ class StudyPlan:
         self._check_protocol()
         for rate in self.rates:
             check_rate(rate)
+        if not 0 < self.specificity < 1:
+            raise ConfigError(
+                f"{self.specificity:g} is no specificity", remedy="Give a value between 0 and 1, such as 0.9"
+            )
         if not 0 < self.margin < 1:
             raise ConfigError(
                 f"{self.margin:g} is no margin", remedy="Give an AUROC difference, such as 0.01"

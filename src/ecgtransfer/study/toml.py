@@ -87,7 +87,9 @@ def _plan(asked: StudyFile, path: Path) -> StudyPlan:
     base = path.parent
     upstreams = [_upstream(asked, number, base) for number in range(len(asked.upstream))]
     downstreams = [_downstream(asked, number, base, upstreams) for number in range(len(asked.downstream))]
-    simple = asked.given("networks", "arms", "seeds", "margin", "study_seed", "threads", "baselines")
+    simple = asked.given(
+        "networks", "arms", "seeds", "margin", "specificity", "study_seed", "threads", "baselines"
+    )
     settings = (PAPER if asked.protocol == "paper" else {}) | simple | asked.search.given()
     return StudyPlan(
         name=asked.name or path.stem,

@@ -128,6 +128,7 @@ class StudyFile(Table):
     arms: Names | None = None
     seeds: Count | None = None
     margin: Annotated[float, Field(gt=0, lt=1)] | None = None
+    specificity: Annotated[float, Field(gt=0, lt=1)] | None = None
     study_seed: Annotated[int, Field(ge=0)] | None = None
     threads: Count | None = None
     baselines: list[str] | None = None
