@@ -78,7 +78,7 @@ def test_the_option_arrives(
     ("words", "says"),
     [
         (("--gpus-per-run", "0.25"), "--gpus-per-run: belongs to --executor ray"),
-        (("--gpus-per-run", "-1", "--executor", "ray"), "-1.0 is not in the range x>=0.0"),
+        (("--gpus-per-run", "-1", "--executor", "ray"), "Invalid value for '--gpus-per-run'"),
     ],
 )
 def test_what_is_refused(
