@@ -37,7 +37,7 @@ clean:
 $(READY): pyproject.toml constraints.txt Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed; $(PYTHON) is `$(PYTHON) --version`. Try: make PYTHON=python3.12" >&2; exit 2; }
-	@echo "setting up $(VENV) (once; downloads torch and about 100 packages)"
+	@echo "setting up $(VENV) (once; downloads torch and about 125 packages)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) pip setuptools
 	$(PIP) torch==2.13.0
