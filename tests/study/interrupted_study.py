@@ -1,6 +1,7 @@
 """A study to be interrupted, which tells what it begins: interrupted_study.py SETUP.json LEDGER OPTIONS."""
 
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ class Telling:
 
 
 if __name__ == "__main__":
+    # Tests that run in the background of a shell ignore it, and so would this.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     given = json.loads(Path(sys.argv[1]).read_text())
     locations = Locations({name: Path(path) for name, path in given["stores"].items()})
     specs = [RunSpec.from_dict(each) for each in given["specs"]]

@@ -315,18 +315,21 @@ def test_interrupted_it_stops_at_once_and_can_go_on(
         text=True,
         start_new_session=True,
     ) as process:
-        assert process.stdout is not None
-        # Without at_work, the workers are still importing.
-        awaited = f"started {endless[workers - 1].id}" if at_work else f"started {endless[0].id}"
-        for line in process.stdout:
-            if line.strip() == awaited:
-                break
-        while at_work and len(list(ledger.runs.glob(".*.partial/spec.json"))) < workers:
-            time.sleep(0.05)
-        since = time.monotonic()
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process
-        out, err = process.communicate(timeout=60)
-        took = time.monotonic() - since
+        try:
+            assert process.stdout is not None
+            # Without at_work, the workers are still importing.
+            awaited = f"started {endless[workers - 1].id}" if at_work else f"started {endless[0].id}"
+            for line in process.stdout:
+                if line.strip() == awaited:
+                    break
+            while at_work and len(list(ledger.runs.glob(".*.partial/spec.json"))) < workers:
+                time.sleep(0.05)
+            since = time.monotonic()
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process
+            out, err = process.communicate(timeout=60)
+            took = time.monotonic() - since
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert (out, err) == ("", "")
     assert took < 10

@@ -84,8 +84,10 @@ def order(given: tuple[list[RunSpec], Locations], base: Path) -> Iterator[Callab
             print(*words, file=helper.stdin, flush=True)
             return int(helper.stdout.readline())
 
-        yield give
-        helper.stdin.close()
+        try:
+            yield give
+        finally:
+            helper.kill()
 
 
 def log_of(ledger: Ledger) -> list[list[str]]:

@@ -264,13 +264,15 @@ def endless_study(
         text=True,
         start_new_session=True,
     ) as process:
-        until = time.monotonic() + 120
-        while not at_work(ledger):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        yield process
-        assert process.wait() is not None
+        try:
+            until = time.monotonic() + 120
+            while not at_work(ledger):
+                assert process.poll() is None, process.communicate()
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            yield process
+        finally:
+            process.kill()
 
 
 def test_interrupted_it_stops_and_gives_its_runs_back(
