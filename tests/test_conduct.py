@@ -417,12 +417,14 @@ def test_a_model_folder_does_as_well_as_a_store(down: Store, up: Store, tmp_path
     )
     found = conduct(plan, tmp_path / "study", quiet=True)
     [upstream] = found["upstreams"]
-    assert (upstream["name"], upstream["task"], upstream["downloaded"]) == ("up", "waves", True)
+    assert (upstream["name"], upstream["task"], upstream["downloaded"]) == ("up", "waves", False)
     assert upstream["seconds"] is None
     assert 0 <= upstream["auroc"] <= 1
     assert found["cost"]["pretraining"] == []
     [paid] = found["cost"]["break_even"]
-    assert (paid["state"], paid["projects"]) == ("zero", 0)
+    # Its own run folder says what it took: it was not for nothing.
+    assert paid["state"] != "zero"
+    assert paid["pretraining"] > 0
     assert [cell["learning_rate"] for cell in found["cells"]] == [1e-3, 1e-3]
     assert found["tuning"] == []
     # Drawn again without the model, and carried on without training anything.

@@ -181,7 +181,14 @@ def test_ctrl_c_leaves_a_study_that_goes_on_and_ends_like_an_uninterrupted_one(
     words = [COMMAND, "study", "run", "plan.toml", "-o", "interrupted", "--workers", "2", "--quiet"]
     # A group of its own, because that is what a terminal interrupts.
     running = subprocess.Popen(
-        words, cwd=place, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        words,
+        cwd=place,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        # Tests that run in the background of a shell ignore it, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     end = time.monotonic() + 300
     while running.poll() is None and time.monotonic() < end:

@@ -196,7 +196,7 @@ class TestWhatItMeans:
         (
             "networks", "netwroks",
             "line 1: unknown key 'netwroks'. Did you mean networks? Known: arms, baselines, margin, "
-            "name, networks, protocol, seeds, study_seed, threads",
+            "name, networks, protocol, seeds, specificity, study_seed, threads",
         ),
         ('networks = ["resnet1d18-w16"]', "", "plan.toml: 'networks' is missing. Name at least one"),
         (NETWORK, "resnet1d81", "line 1: there is no network 'resnet1d81'. Did you mean resnet1d1"),

@@ -21,15 +21,15 @@ def answer(findings: Mapping[str, Any]) -> tuple[str, str]:
         As `summary.summarise` builds them: contrasts, curves, cost, downstreams.
     """
     judged = [row for row in findings["contrasts"] if row["verdict"] is not None]
-    if not judged and findings["study"]["protocol"] == "paper":
+    if not judged and findings.get("study", {}).get("protocol") == "paper":
         return findings["paper"]["text"], "The published protocol gives no verdict: use the protocol 'sound'."
     if not judged:
         return "Only training from scratch was run: there is nothing to compare it with.", ""
     first = judged[0]
     pair = [row for row in judged if _pair(row) == _pair(first)]
     headline = max(pair, key=lambda row: int(row["n"]))
-    folds = {each["name"]: each.get("folds", 1) for each in findings["downstreams"]}
-    return _headline(headline, folds[headline["downstream"]]), _beyond(headline, judged, findings)
+    folds = {each["name"]: each.get("folds", 1) for each in findings.get("downstreams", [])}
+    return _headline(headline, folds.get(headline["downstream"], 1)), _beyond(headline, judged, findings)
 
 
 def below_baselines(rows: Sequence[Row]) -> str:

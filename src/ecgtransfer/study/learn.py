@@ -232,8 +232,9 @@ def choose_rate(losses: Mapping[float, float | None]) -> float:
     best = min(known.values())
     rates = sorted(losses)
     middle = (len(rates) - 1) / 2
-    tied = [rate for rate, loss in known.items() if loss <= best]
-    return min(tied, key=lambda rate: (abs(rates.index(rate) - middle), rate))
+    tied = sorted(rate for rate, loss in known.items() if loss <= best)
+    among = (len(tied) - 1) / 2
+    return min(tied, key=lambda rate: (abs(rates.index(rate) - middle), abs(tied.index(rate) - among)))
 
 
 def _told(progress: Progress | None, updates: int, rate: float) -> Callable[[int, float, float], None] | None:
