@@ -35,6 +35,7 @@ def write_store(
     n_samples: int = 200,
     crowd: bool = False,
     twins: int = 0,
+    second: int = 0,
     recipe: str = "small",
 ) -> Store:
     """Write a store of ``n`` records: "slow" and "fast" waves to be learnt, and "rare", which 4 records have.
@@ -42,7 +43,8 @@ def write_store(
     The first 40 records are of 20 patients, every fifth record has two windows, 5 % of the labels of slow and
     fast are unknown, and record `UNLABELLED` has no label at all. With ``crowd``, the first 12 records are of
     one patient and have "rare" too. With ``twins``, so many of the last records are ECGs of the first ones
-    under other names and patients, their labels their own.
+    under other names and patients, their labels their own. With ``second``, a second reader looked for "slow"
+    in the first so many and disagrees about every tenth.
     """
     random = np.random.default_rng(seed)
     present = random.random((n, 3)) < (0.45, 0.4, 0.0)
@@ -90,6 +92,7 @@ def write_store(
             }
             for row, gaps in zip(present, unknown, strict=True)
         ],
+        second=[{"SLOW": int(present[i, 0] ^ (i % 10 == 0))} if i < second else {} for i in range(n)],
     )
     description = StoreDescription(
         name=path.name.removesuffix(".ecgs"),

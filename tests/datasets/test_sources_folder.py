@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ecgtransfer.datasets.prepare import prepare
@@ -62,6 +63,27 @@ def test_one_zero_and_nothing(folder: Path):
     assert store.info.leads == STANDARD_LEADS
 
 
+def test_a_second_readers_opinion_is_kept_beside_the_statement(folder: Path):
+    write(folder, "file,patient,AF,AF (second),LVH", "a,P1,1,0,", "b,P2,0,,1", "c,P3,,1,0", "sub/d,P4,1,1,0")
+    store, summary = run(folder)
+    assert summary.sentence() == "4 of 4 records, 4 windows"
+    assert store.info.annotated == ("AF", "LVH")
+    assert store.second.columns.tolist() == ["AF"]
+    assert store.second["AF"].to_list() == [0, pd.NA, 1, 1]
+    # What networks learn is the first reader's.
+    np.testing.assert_array_equal(store.labels(store.task("all"))[:, 0], np.float32([1, 0, np.nan, 1]))
+    out = folder.parent / "again.ecgs"
+    prepare("folder", folder, out, quiet=True)
+    assert Store.open(out).fingerprint == store.fingerprint
+
+
+def test_without_second_opinions_a_store_has_no_table_of_them(folder: Path):
+    write(folder, "file,AF", "a,1", "b,0")
+    store, _ = run(folder)
+    assert store.second.shape == (2, 0)
+    assert not (store.path / "second.parquet").exists()
+
+
 def test_without_patients_separation_cannot_be_verified(folder: Path):
     write(folder, "file,AF", "a,1", "b,0")
     store, summary = run(folder)
@@ -107,6 +129,8 @@ def test_recordings_that_the_table_does_not_name_are_listed(folder: Path):
         (("file,AF", "a,1", "a.hea,0"), r"line 3: a\.hea is also in line 2"),
         (("file,AF,AF", "a,1,1"), r"column 'AF' occurs twice"),
         (("file,patient", "a,P1"), r"no statement column"),
+        (("file,AF,LVH (second)", "a,1,0"), r"column 'LVH \(second\)' and none 'LVH'"),
+        (("file,AF,AF (second)", "a,1,yes"), r"column 'AF \(second\)' has 'yes'"),
         (("file,AF", "a"), r"line 2: 1 cells where the header has 2"),
         (("file,age,AF", "a,old,1"), r"line 2: age 'old' is not a number"),
         (("file,sex,AF", "a,2,1"), r"line 2: sex '2' is not male or female"),

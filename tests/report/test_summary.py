@@ -66,7 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stores(folder: Path) -> dict[str, Store]:
     return {
         "a": write_store(folder / "a.ecgs", twins=4),
-        "b": write_store(folder / "b.ecgs", seed=1),
+        "b": write_store(folder / "b.ecgs", seed=1, second=60),
         "up-a": write_store(folder / "up-a.ecgs", seed=5),
         "up-b": write_store(folder / "up-b.ecgs", seed=6),
     }
@@ -410,16 +410,30 @@ class TestBeside:
 
     def test_the_ceiling_of_what_has_duplicates(self, found: Found, stores: dict[str, Store]) -> None:
         assert [(row["downstream"], row["target"]) for row in found["noise_ceiling"]] == [
-            ("a", "slow"), ("a", "fast"),
+            ("a", "slow"), ("a", "fast"), ("b", "slow"),
         ]  # fmt: skip
         labels = stores["a"].labels(stores["a"].task("waves"))
         pairs = stores["a"].duplicates
-        for column, row in enumerate(found["noise_ceiling"]):
+        for column, row in enumerate(found["noise_ceiling"][:2]):
             both = labels[pairs["a"].to_numpy(), column], labels[pairs["b"].to_numpy(), column]
             known = ~(np.isnan(both[0]) | np.isnan(both[1]))
             assert row["pairs"] == known.sum()
             assert row["agreement"] == pytest.approx(np.mean(both[0][known] == both[1][known]))
             assert "duplicates within a" in row["basis"]
+
+    def test_the_ceiling_that_second_opinions_tell(
+        self, found: Found, runs: Gathered, stores: dict[str, Store]
+    ) -> None:
+        row = found["noise_ceiling"][2]
+        known = ~np.isnan(stores["b"].labels(stores["b"].task("waves"))[:60, 0])
+        assert row["basis"] == "second opinions within b"
+        assert row["pairs"] == known.sum()
+        assert row["agreement"] == pytest.approx(1 - known[::10].sum() / known.sum())
+        assert row["ceiling_low"] < row["ceiling_auroc"] < row["ceiling_high"] <= 1
+        # The readers saw a choice of the records: the ceiling is for those that are tested.
+        tested = [run.test for cell, cells in runs.cells.items() if cell.downstream == "b" for run in cells]
+        slow = np.concatenate([test.labels[:, 0] for test in tested])
+        assert row["prevalence"] == pytest.approx(np.nanmean(slow))
 
     def test_what_each_rate_was_worth_and_who_chose(self, found: Found) -> None:
         assert len(found["tuning"]) == 2 * 2 * 3 * 2  # downstreams × sizes × trained arms × rates

@@ -324,6 +324,7 @@ def _chunks(
                 starts=part.starts,
                 records=records,
                 statements=[entries[kept["position"]].statements for kept in part.kept],
+                second=[entries[kept["position"]].second for kept in part.kept],
             )
 
 

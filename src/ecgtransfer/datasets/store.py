@@ -1,8 +1,8 @@
 """Store: the windows of a dataset as memory-mapped int16 shards, with its tables and `dataset.json`.
 
 A store is a folder: ``signals-00000.npy`` … (int16 ``[windows, leads, samples]``), ``windows.parquet`` (row →
-record, start, has_missing), ``records.parquet``, ``statements.parquet`` (1 / 0 / null), ``rejected.csv`` and,
-written last, ``dataset.json``. Same input, same bytes; the fingerprint depends on the content alone, not on
+record, start, has_missing), ``records.parquet``, ``statements.parquet`` (1 / 0 / null), where a second reader
+was given ``second.parquet`` (the same), ``rejected.csv`` and, written last, ``dataset.json``. Same input, same bytes; the fingerprint depends on the content alone, not on
 the path.
 """
 
@@ -25,6 +25,7 @@ from ecgtransfer.datasets import duplicates
 from ecgtransfer.datasets.steps import MISSING
 from ecgtransfer.datasets.store_files import (
     DUPLICATES,
+    SECOND,
     SHARD_ROWS,
     ShardWriter,
     TableWriter,
@@ -67,6 +68,8 @@ class Chunk:
     statements : list of dict
         One per record: statement code → 1 present, 0 absent, None unknown; an omitted code is unknown. They
         are kept as they are, so that records with equal statements can share one.
+    second : list of dict
+        A second reader's opinions the same way, or nothing where there are none.
     """
 
     windows: NDArray[np.int16]
@@ -74,6 +77,7 @@ class Chunk:
     starts: Rows
     records: list[dict[str, Any]]
     statements: Sequence[Mapping[str, int | None]]
+    second: Sequence[Mapping[str, int | None]] = ()
 
 
 class Store:
@@ -92,6 +96,8 @@ class Store:
         One row per window: ``record`` (position in `records`), ``start`` (sample), ``has_missing``.
     statements : DataFrame
         One row per record, one nullable Int8 column per statement code.
+    second : DataFrame
+        A second reader's opinions in the same form: the columns of those statements that have one.
     duplicates : DataFrame
         One row per pair of records that are the same ECG: ``a``, ``b`` (positions), ``kind``,
         ``similarity``.
@@ -106,6 +112,10 @@ class Store:
         self.records = read_table(path / "records.parquet", info.n_records)
         self.windows = read_table(path / "windows.parquet", info.n_windows)
         self.statements = read_table(path / "statements.parquet", info.n_records)
+        rows = next((entry["rows"] for entry in info.tables if entry["file"] == SECOND), None)
+        self.second = (
+            pd.DataFrame(index=self.statements.index) if rows is None else read_table(path / SECOND, rows)
+        )
         self.record_of_row: NDArray[np.int64] = self.windows["record"].to_numpy(dtype=np.int64)
         self._has_missing: NDArray[np.bool_] = self.windows["has_missing"].to_numpy(dtype=bool)
         scale = self.records["scale_uv"].to_numpy(dtype=np.float64)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SHARD_ROWS = 4096
 
 DUPLICATES = "duplicates.parquet"
+SECOND = "second.parquet"
 _TABLES = ("records.parquet", "windows.parquet", "statements.parquet", "rejected.csv")
 _RECORDS = pa.schema(
     [
@@ -101,6 +102,7 @@ class TableWriter:
         self.annotated = annotated
         self.records: dict[str, list[Any]] = {name: [] for name in _RECORDS.names}
         self.statements: list[Mapping[str, int | None]] = []
+        self.second: list[Mapping[str, int | None]] = []
         self.record: list[int] = []
         self.starts: list[int] = []
         self.has_missing: list[bool] = []
@@ -110,20 +112,26 @@ class TableWriter:
         """Append the records of a chunk and the places of their windows."""
         if not len(chunk.windows) == len(chunk.window_record) == len(chunk.starts):
             raise ValueError("windows, window_record and starts differ in length")
-        if len(chunk.records) != len(chunk.statements):
-            raise ValueError("records and statements differ in length")
+        second = chunk.second or [{}] * len(chunk.records)
+        if not len(chunk.records) == len(chunk.statements) == len(second):
+            raise ValueError("records, statements and second opinions differ in length")
         position = np.asarray(chunk.window_record, dtype=np.int64)
         every = np.array_equal(np.unique(position), np.arange(len(chunk.records)))
         if not every or (np.diff(position) < 0).any():
             raise ValueError("window_record must go through all records of the chunk, in order")
         first = len(self.records["record_id"])
-        for record, statements in zip(chunk.records, chunk.statements, strict=True):
-            self._add_record(record, statements)
+        for record, statements, opinions in zip(chunk.records, chunk.statements, second, strict=True):
+            self._add_record(record, statements, opinions)
         self.record.extend((position + first).tolist())
         self.starts.extend(np.asarray(chunk.starts).tolist())
         self.has_missing.extend((chunk.windows == MISSING).any(axis=(1, 2)).tolist())
 
-    def _add_record(self, record: Mapping[str, Any], statements: Mapping[str, int | None]) -> None:
+    def _add_record(
+        self,
+        record: Mapping[str, Any],
+        statements: Mapping[str, int | None],
+        second: Mapping[str, int | None],
+    ) -> None:
         record_id, age = str(record["record_id"]), record["age"]
         if record_id in self.seen:
             raise DataError(
@@ -131,7 +139,7 @@ class TableWriter:
                 where=record["file"],
                 remedy="Give each record its own id",
             )
-        if any(value not in (0, 1, None) for value in statements.values()):
+        if any(value not in (0, 1, None) for value in (*statements.values(), *second.values())):
             raise DataError(f"statements of {record_id!r} are not all 1, 0 or unknown", where=record["file"])
         self.seen.add(record_id)
         patient = record["patient_id"]
@@ -144,17 +152,18 @@ class TableWriter:
         for name, column in self.records.items():
             column.append(row[name])
         self.statements.append(statements)
+        self.second.append(second)
 
     def write(self, folder: Path, rejected: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
         """Write the tables and return file, rows, bytes and SHA-256 of each."""
         extra = {code for statements in self.statements for code in statements} - set(self.annotated)
         codes = [*self.annotated, *sorted(extra)]
-        columns = {code: [row.get(code) for row in self.statements] for code in codes}
         _write_table(folder / "records.parquet", pa.table(self.records, schema=_RECORDS))
-        _write_table(
-            folder / "statements.parquet",
-            pa.table(columns, schema=pa.schema([pa.field(code, pa.int8()) for code in codes])),
-        )
+        _write_table(folder / "statements.parquet", _values(self.statements, codes))
+        given = {code for opinions in self.second for code in opinions}
+        opinions = [code for code in codes if code in given]
+        if opinions:
+            _write_table(folder / SECOND, _values(self.second, opinions))
         windows = {
             "record": pa.array(self.record, pa.int64()),
             "start": pa.array(self.starts, pa.int64()),
@@ -169,7 +178,8 @@ class TableWriter:
         rows.writerows(rejected)
         files.write_text(folder / "rejected.csv", text.getvalue())
         counts = (len(self.statements), len(self.starts), len(self.statements), len(rejected))
-        return [_entry(folder / name, count) for name, count in zip(_TABLES, counts, strict=True)]
+        entries = [_entry(folder / name, count) for name, count in zip(_TABLES, counts, strict=True)]
+        return [*entries, _entry(folder / SECOND, len(self.second))] if opinions else entries
 
 
 def write_duplicates(folder: Path, pairs: Sequence[Pair]) -> dict[str, Any]:
@@ -185,6 +195,11 @@ def write_duplicates(folder: Path, pairs: Sequence[Pair]) -> dict[str, Any]:
     )
     _write_table(folder / DUPLICATES, table)
     return _entry(folder / DUPLICATES, len(pairs))
+
+
+def _values(rows: Sequence[Mapping[str, int | None]], codes: Sequence[str]) -> pa.Table:
+    columns = {code: [row.get(code) for row in rows] for code in codes}
+    return pa.table(columns, schema=pa.schema([pa.field(code, pa.int8()) for code in codes]))
 
 
 def read_table(path: Path, rows: int) -> pd.DataFrame:

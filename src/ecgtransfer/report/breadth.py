@@ -276,23 +276,31 @@ def negative(context: Context, statements: Sequence[Row]) -> list[Row]:
 
 
 def ceilings(study: Study, context: Context) -> list[Row]:
-    """Return what the labels of duplicates say about the best that any model could reach."""
+    """Return what duplicates and second opinions say about the best that any model could reach."""
     rows = []
     for downstream, targets in context.macro.items():
-        pairs = study.duplicate_labels(downstream)
-        if not len(pairs):
-            continue
-        for target in targets:
-            own = pairs[pairs["target"] == target]
+        twice = study.labelled_twice(downstream)
+        for by, target in _unique(zip(twice["by"], twice["target"], strict=True)):
+            if target not in targets:
+                continue
+            own = twice[(twice["by"] == by) & (twice["target"] == target)]
             found = noise_ceiling(
                 own["first"].to_numpy(dtype=float),
                 own["second"].to_numpy(dtype=float),
                 target=target,
-                basis=f"duplicates within {downstream}",
+                basis=f"{by} within {downstream}",
+                prevalence=_prevalence(context, downstream, target),
                 level=context.level,
             )
-            rows.append({"downstream": downstream, **dataclasses.asdict(found), "basis": found.basis})
+            rows.append({"downstream": downstream, **dataclasses.asdict(found)})
     return rows
+
+
+def _prevalence(context: Context, downstream: str, target: str) -> float | None:
+    """Return the share of positive labels in a downstream's test parts: pairs may be a choice of records."""
+    runs = [run for cell, runs in context.runs.cells.items() if cell.downstream == downstream for run in runs]
+    labels = [run.labels[:, 0] for run in singles(runs, [target])]
+    return float(np.nanmean(np.concatenate(labels))) if labels else None
 
 
 def _line(row: Row) -> tuple[Any, ...]:

@@ -137,7 +137,7 @@ def exploratory(evidence: Evidence, cite: Citations) -> str:
         )
     if evidence.get("noise_ceiling"):
         parts.append(
-            "Labels of duplicates that disagree bound the AUROC that any model can be measured at "
+            "Two labels of one ECG that disagree, by a second reader or in a duplicate, bound the AUROC that any model can be measured at "
             f"{cite('noise')}."
         )
     if evidence.get("paper"):

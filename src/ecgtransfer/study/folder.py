@@ -65,12 +65,15 @@ class Study:
         found = next(each for each in self.description["downstreams"] if each["name"] == downstream)
         return pd.read_parquet(_records_path(self.path, found["fingerprint"]))
 
-    def duplicate_labels(self, downstream: str) -> pd.DataFrame:
-        """Return how duplicates within a downstream are labelled: ``target``, ``first``, ``second``."""
+    def labelled_twice(self, downstream: str) -> pd.DataFrame:
+        """Return every two labels of one ECG of a downstream: ``by``, ``target``, ``first``, ``second``.
+
+        ``by`` is ``duplicates`` or ``second opinions``.
+        """
         import pandas as pd
 
         found = next(each for each in self.description["downstreams"] if each["name"] == downstream)
-        return pd.read_parquet(_pairs_path(self.path, found["fingerprint"], found["task"]))
+        return pd.read_parquet(_twice_path(self.path, found["fingerprint"], found["task"]))
 
 
 def freeze(expanded: Expanded, out: Path) -> Study:
@@ -115,9 +118,9 @@ def freeze(expanded: Expanded, out: Path) -> Study:
     for downstream in expanded.downstreams:
         records = downstream.store.records[list(RECORD_FIELDS)]
         write_bytes(_records_path(out, downstream.store.fingerprint), records.to_parquet(index=False))
-        pairs = _pairs(downstream)
-        path_of_pairs = _pairs_path(out, downstream.store.fingerprint, downstream.task)
-        write_bytes(path_of_pairs, pairs.to_parquet(index=False))
+        twice = _labelled_twice(downstream)
+        path_of_twice = _twice_path(out, downstream.store.fingerprint, downstream.task)
+        write_bytes(path_of_twice, twice.to_parquet(index=False))
     write_json(out / RUNS, _listed(expanded.planned))
     # Last: with it the study is frozen, and all of the above is there.
     write_json(path, description)
@@ -296,25 +299,24 @@ def _records_path(out: Path, fingerprint: str) -> Path:
     return out / RECORDS / f"{fingerprint[:16]}.parquet"
 
 
-def _pairs_path(out: Path, fingerprint: str, task: str) -> Path:
-    return out / RECORDS / f"{hash_json([fingerprint, task])}-duplicates.parquet"
+def _twice_path(out: Path, fingerprint: str, task: str) -> Path:
+    return out / RECORDS / f"{hash_json([fingerprint, task])}-labelled-twice.parquet"
 
 
-def _pairs(downstream: Downstream) -> pd.DataFrame:
-    """Return the labels of both recordings of each duplicate, one row per pair and target."""
+def _labelled_twice(downstream: Downstream) -> pd.DataFrame:
+    """Return both labels of each duplicate and of each record with a second opinion, by target."""
     import pandas as pd
 
     store, pairs = downstream.store, downstream.store.duplicates
     task = store.task(downstream.task)
-    labels = store.labels(task)
-    sides = [labels[pairs[side].to_numpy(dtype="int64")] for side in ("a", "b")]
-    return pd.DataFrame(
-        {
-            "target": [name for _ in range(len(pairs)) for name in task.target_names],
-            "first": sides[0].reshape(-1),
-            "second": sides[1].reshape(-1),
-        }
-    )
+    labels, second = store.labels(task), task.labels(store.second)
+    a, b = (labels[pairs[side].to_numpy(dtype="int64")] for side in ("a", "b"))
+    parts = []
+    for by, first, other in (("duplicates", a, b), ("second opinions", labels, second)):
+        for column, target in enumerate(task.target_names):
+            row = {"by": by, "target": target, "first": first[:, column], "second": other[:, column]}
+            parts.append(pd.DataFrame(row).dropna())
+    return pd.concat(parts, ignore_index=True)
 
 
 def _read_json(path: Path) -> Any:

@@ -2,7 +2,8 @@
 
 The column ``file`` is needed; ``patient``, ``age`` and ``sex`` are known, and ``row``, ``variable``,
 ``sampling_rate`` (or ``fs``), ``units`` and ``leads`` of files that do not say it; every other column is a
-statement with 1 (present), 0 (absent) or nothing (unknown).
+statement with 1 (present), 0 (absent) or nothing (unknown). A column ``AF (second)`` beside ``AF`` holds a
+second reader's opinion in the same way: networks never see it, it tells how far labels agree.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ecgtransfer.signals.readers.stated import FORMS_OF_UNITS, split_leads
 _FACTS = ("sampling_rate", "units", "leads", "variable")
 _KNOWN = ("file", "row", "patient", "age", "sex", *_FACTS)
 _ALIASES = {"fs": "sampling_rate"}
+_SECOND = " (second)"
 # How a user of the folder states what a file does not say.
 STATE = {
     "sampling_rate": "the rate in Hz with --file-rate or in a column 'sampling_rate'",
@@ -65,7 +67,14 @@ def read_table(root: Path, request: Request) -> Table:
         raise DataError(
             f"column {twice[0]!r} occurs twice", where=table, remedy="Rename or remove one of them"
         )
-    codes = tuple(name for name in names if name not in _KNOWN)
+    codes = tuple(name for name in names if name not in _KNOWN and not name.endswith(_SECOND))
+    alone = [name for name in names if name.endswith(_SECOND) and name.removesuffix(_SECOND) not in codes]
+    if alone:
+        raise DataError(
+            f"there is a column {alone[0]!r} and none {alone[0].removesuffix(_SECOND)!r}",
+            where=table,
+            remedy="A second reader's opinion needs the first beside it: add the column or rename this one",
+        )
     if not codes:
         raise DataError(
             "there is no statement column",
@@ -124,6 +133,8 @@ def _entry(names: list[str], cells: list[str], said: _Said, where: str) -> Entry
         raise DataError(f"{len(cells)} cells where the header has {len(names)}", where=where)
     row = dict(zip(names, (cell.strip() for cell in cells), strict=True))
     values = {name: _value(name, text, where) for name, text in row.items() if name not in _KNOWN}
+    second = {name.removesuffix(_SECOND): value for name, value in values.items() if name.endswith(_SECOND)}
+    values = {name: value for name, value in values.items() if not name.endswith(_SECOND)}
     patient = row.get("patient") or None
     if not row["file"]:
         raise DataError(f"it names no file{f' (patient {patient})' if patient else ''}", where=where)
@@ -143,7 +154,7 @@ def _entry(names: list[str], cells: list[str], said: _Said, where: str) -> Entry
     if row.get("row"):
         how["row"] = _place(row["row"], where)
         record_id += f"/{how['row']:05d}"
-    return Entry(record_id, file, values, patient, age, _SEX[sex], flags=flags, how=how)
+    return Entry(record_id, file, values, patient, age, _SEX[sex], flags=flags, how=how, second=second)
 
 
 def _stated(row: Mapping[str, str], where: str) -> Stated:

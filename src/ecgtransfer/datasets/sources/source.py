@@ -22,6 +22,7 @@ class Entry:
 
     ``file`` is relative to the dataset's folder; ``statements`` holds 1 (present), 0 (absent) or ``None``
     (unknown) by code, and a code that is not listed is unknown. ``flags`` are remarks on this record.
+    ``second`` holds a second reader's opinion the same way, of the statements that have one.
     ``how`` is what `Source.load` must be told to read this very record, as JSON-able values: its row in a
     file that holds several, a gain to use instead of the header's. ``source`` names the dataset that the
     record of a mixture comes from (by default the source itself), ``device`` what recorded it.
@@ -38,6 +39,7 @@ class Entry:
     how: Mapping[str, Any] = field(default_factory=dict)
     source: str | None = None
     device: str | None = None
+    second: Mapping[str, int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
