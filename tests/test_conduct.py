@@ -27,8 +27,8 @@ RATES, SEEDS = (1e-3, 1e-2), 2
 ARMS = ("scratch", "full", "linear-probe")
 SECTIONS = {
     "title", "answer", "sentence", "study", "margin", "level", "downstreams", "upstreams", "protocol",
-    "cells", "contrasts", "baselines", "against_baselines", "per_target", "subgroups", "operating", "curves",
-    "convergence", "calibration", "negative_transfer", "noise_ceiling", "tuning", "cost", "audit",
+    "cells", "contrasts", "baselines", "against_baselines", "per_target", "subgroups", "operating", "gains",
+    "curves", "convergence", "calibration", "negative_transfer", "noise_ceiling", "tuning", "cost", "audit",
     "disagreements", "paper", "notes", "recommendation",
 }  # fmt: skip
 

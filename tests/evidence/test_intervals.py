@@ -12,7 +12,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from ecgtransfer.errors import DataError
-from ecgtransfer.evidence import PairedRun, SingleRun, paired_difference
+from ecgtransfer.evidence import PairedRun, SingleRun, difference_of_gains, paired_difference
 from ecgtransfer.evidence.auroc import patient_weights
 from ecgtransfer.evidence.intervals import arm_auroc, run_covariance, spread_of
 from ecgtransfer.evidence.runs import RankedRun, patients_of, support_of
@@ -235,6 +235,47 @@ def test_patients_may_be_named_by_text() -> None:
     runs = paired_runs(RNG(13), seeds=3)
     named = [replace(r, patient=np.array([f"p{i:05d}" for i in r.patient])) for r in runs]
     assert paired_difference(named, seed=0) == paired_difference(runs, seed=0)
+
+
+def _second_network(runs: list[PairedRun], noise: float) -> list[PairedRun]:
+    """Return runs of another network: the same records, arm b's scores with noise of its own."""
+    random = RNG(99)
+    return [
+        replace(
+            run,
+            scores_a=run.scores_a + random.normal(0, noise, run.scores_a.shape),
+            scores_b=run.scores_b + random.normal(0, noise, run.scores_b.shape),
+        )
+        for run in runs
+    ]
+
+
+def test_a_network_without_any_gain_leaves_the_other_networks_gain_with_its_interval() -> None:
+    runs = paired_runs(RNG(3), seeds=6, folds=3, targets=2, positives=60, separation=(1.6, 1.2))
+    none = [replace(run, scores_b=run.scores_a) for run in _second_network(runs, 1.0)]
+    found, alone = difference_of_gains(runs, none, seed=1), paired_difference(runs, seed=1)
+    assert found.difference == pytest.approx(alone.difference, abs=1e-12)
+    assert (found.low, found.high) == (pytest.approx(alone.low), pytest.approx(alone.high))
+
+
+def test_the_difference_of_gains_is_antisymmetric_and_knows_what_gains_have_in_common() -> None:
+    runs = paired_runs(RNG(4), seeds=6, positives=60, separation=(1.6, 1.2), seed_noise=0.3)
+    others = _second_network(runs, 0.3)
+    one, two = difference_of_gains(runs, others[::-1], seed=1), difference_of_gains(others, runs, seed=1)
+    gains = [paired_difference(each, seed=1) for each in (runs, others)]
+    assert one.difference == pytest.approx(gains[0].difference - gains[1].difference, abs=1e-12)
+    assert (one.low, one.high) == (pytest.approx(-two.high), pytest.approx(-two.low))
+    # Patients and seeds that suit one arm suit it in both networks here: independent gains would leave more.
+    apart = sum((each.high - each.low) ** 2 for each in gains) ** 0.5
+    assert one.high - one.low < 0.6 * apart
+
+
+def test_gains_are_only_compared_on_the_same_records_and_seeds() -> None:
+    runs = paired_runs(RNG(5), seeds=3, positives=40)
+    with pytest.raises(DataError, match="the same seeds"):
+        difference_of_gains(runs, runs[:2], seed=1)
+    with pytest.raises(DataError, match="seed 0 tested others"):
+        difference_of_gains(runs, [replace(run, labels=1 - run.labels) for run in runs], seed=1)
 
 
 def test_runs_that_do_not_fit_together_are_refused() -> None:

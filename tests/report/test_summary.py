@@ -408,6 +408,46 @@ class TestBeside:
             assert row["difference"] < 0
         assert {row["arm"] for row in found["negative_transfer"]} >= {"frozen-random"}
 
+    def test_gains_with_few_labels_are_held_against_those_with_most(self, found: Found) -> None:
+        rows = found["gains"]
+        assert len(rows) == 2 * 2 * 2  # downstreams × upstreams × arms that start somewhere
+        assert all(row["n"] == 20 and row["against"].startswith("itself with ") for row in rows)
+        gains = {cell_of(row): row["difference"] for row in found["contrasts"]}
+        for row in rows:
+            few = cell_of(row)
+            expected = gains[few] - gains[few._replace(n=None)]
+            assert row["difference"] == pytest.approx(expected)
+            assert row["low"] < row["difference"] < row["high"]
+            assert row["word"] in {"gains more", "gains less", "gains the same", "cannot be told"}
+
+    def test_gains_are_compared_between_networks_over_the_pre_trainings_of_both(
+        self, plan: StudyPlan, stores: dict[str, Store], tmp_path: Path
+    ) -> None:
+        one = dataclasses.replace(
+            plan,
+            networks=(plan.networks[0], "gru-pooled"),
+            arms=("scratch", "full"),
+            upstreams=plan.upstreams[:1],
+            downstreams=(dataclasses.replace(plan.downstreams[1], sizes=(20,)),),
+            convergence=(),
+            tuning_seeds=0,
+        )
+        study = finished(one, tmp_path / "study", stores)
+        found = summarise(study)
+        (row,) = found["gains"]
+        assert (row["network"], row["against"]) == one.networks
+        assert (row["n_seeds"], row["n_pretraining_seeds"]) == (SEEDS, 1)
+        cells = gather(study).cells
+        told = []
+        for network in one.networks:
+            cell = Cell("b", network, "up-a", "full", 20)
+            lots = [run for run in cells[cell] if run.pretraining_seed in (0, None)]
+            scratch = cells[cell._replace(upstream=None, arm="scratch")]
+            told.append(
+                np.mean([run.macro("auroc") for run in lots]) - np.mean([r.macro("auroc") for r in scratch])
+            )
+        assert row["difference"] == pytest.approx(told[0] - told[1])
+
     def test_the_ceiling_of_what_has_duplicates(self, found: Found, stores: dict[str, Store]) -> None:
         assert [(row["downstream"], row["target"]) for row in found["noise_ceiling"]] == [
             ("a", "slow"), ("a", "fast"), ("b", "slow"),

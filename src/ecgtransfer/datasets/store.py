@@ -2,8 +2,8 @@
 
 A store is a folder: ``signals-00000.npy`` … (int16 ``[windows, leads, samples]``), ``windows.parquet`` (row →
 record, start, has_missing), ``records.parquet``, ``statements.parquet`` (1 / 0 / null), where a second reader
-was given ``second.parquet`` (the same), ``rejected.csv`` and, written last, ``dataset.json``. Same input, same bytes; the fingerprint depends on the content alone, not on
-the path.
+was given ``second.parquet`` (the same), ``rejected.csv`` and, written last, ``dataset.json``. Same input,
+same bytes; the fingerprint depends on the content alone, not on the path.
 """
 
 from __future__ import annotations

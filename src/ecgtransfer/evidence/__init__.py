@@ -29,6 +29,7 @@ from ecgtransfer.evidence.intervals import (
     SingleRun,
     Spread,
     arm_auroc,
+    difference_of_gains,
     paired_difference,
     weighted_auroc,
 )
@@ -39,7 +40,7 @@ from ecgtransfer.evidence.verdict import MARGIN, Verdict, minimum_detectable, tw
 
 __all__ = ["MARGIN", "Interval", "PairedRun", "Spread", "Verdict", "minimum_detectable", "paired_difference"]
 __all__ += ["Expectation", "arm_auroc", "expected_half_width", "seed_tests", "two_sided_p", "verdicts"]
-__all__ += ["weighted_auroc", "word"]
+__all__ += ["difference_of_gains", "weighted_auroc", "word"]
 __all__ += ["ArmConvergence", "Band", "BreakEven", "BudgetRun", "CatchUp", "Convergence", "LabelsSaved"]
 __all__ += ["LearningCurves", "NegativeRow", "NegativeTransfer", "NoiseCeiling", "OperatingDifference"]
 __all__ += ["OperatingRun", "Reliability", "ReliabilityBin", "SingleRun", "SizeRuns", "StatementDifference"]

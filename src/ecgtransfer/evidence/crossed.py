@@ -33,7 +33,6 @@ from ecgtransfer.evidence.runs import (
     patients_of,
     support_of,
 )
-from ecgtransfer.evidence.verdict import EQUIVALENCE_LEVEL, Word
 
 # Of a covariance of runs that share hardly a patient little is left to correct.
 _LEAST_KEPT = 0.25
@@ -206,19 +205,3 @@ def too_few(patients: int, what: str) -> str:
     if patients >= MINIMUM_POSITIVES:
         return ""
     return f"no interval: only {patients} test patients {what}, {MINIMUM_POSITIVES} needed"
-
-
-def exploratory_word(interval: Interval, margin: float) -> Word | None:
-    """Return the word that `verdict` has for this contrast alone; None without an interval.
-
-    It is adjusted for nothing. What would settle an undecided one is not looked for: that takes longer than
-    all the rest of a row.
-    """
-    spread, estimate = interval.spread, interval.difference
-    if spread is None or estimate is None:
-        return None
-    if abs(estimate) + spread.half_width(EQUIVALENCE_LEVEL) <= margin:
-        return "equivalent"
-    if abs(estimate) <= spread.half_width(interval.level):
-        return "undecided"
-    return "helps" if estimate > 0 else "harms"

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from ecgtransfer.errors import DataError
 from ecgtransfer.evidence.auroc import RankedScores
-from ecgtransfer.evidence.crossed import average_by_seed, exploratory_word
+from ecgtransfer.evidence.crossed import average_by_seed
 from ecgtransfer.evidence.intervals import paired_difference
 from ecgtransfer.evidence.runs import PairedRun
-from ecgtransfer.evidence.verdict import MARGIN, Word
+from ecgtransfer.evidence.verdict import MARGIN, Word, word
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def per_statement(
                 difference=found.difference,
                 low=found.low,
                 high=found.high,
-                word=exploratory_word(found, margin),
+                word=word(found, margin),
                 note=found.note,
             )
         )

@@ -42,6 +42,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgtransfer.errors import DataError
 from ecgtransfer.evidence.auroc import patient_weights, weighted_auroc
 from ecgtransfer.evidence.runs import (
     PairedRun,
@@ -56,7 +57,7 @@ from ecgtransfer.evidence.runs import (
 from ecgtransfer.evidence.spread import Spread
 
 __all__ = ["MINIMUM_POSITIVES", "Interval", "PairedRun", "SingleRun", "Spread", "arm_auroc"]
-__all__ += ["paired_difference", "run_covariance", "spread_of", "weighted_auroc"]
+__all__ += ["difference_of_gains", "paired_difference", "run_covariance", "spread_of", "weighted_auroc"]
 
 # Below this many test patients in the rarer class of a target no interval is given.
 MINIMUM_POSITIVES = 10
@@ -152,6 +153,40 @@ def paired_difference(
     singles = [SingleRun(r.seed, r.pretraining_seed, r.patient, r.labels, r.scores_a) for r in runs]
     arms = [[run.scores_a, run.scores_b] for run in runs]
     return _interval(singles, arms, (1.0, -1.0), resamples, level, seed, bounds=(-1.0, 1.0))
+
+
+def difference_of_gains(
+    runs: Sequence[PairedRun],
+    others: Sequence[PairedRun],
+    *,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int,
+) -> Interval:
+    """Return by how much more arm a gains over arm b in ``runs`` than in ``others``; else as above.
+
+    Others are of another network, or another size, and were tested on the same records at each seed (and
+    pre-training seed): what a patient does to both gains at once cancels, so the interval is narrower than
+    two intervals held against each other would suggest.
+
+    Raises
+    ------
+    DataError
+        Also where the two lists are not of the same seeds, patients and labels.
+    """
+    theirs = {(other.seed, other.pretraining_seed): other for other in others}
+    keys = [(run.seed, run.pretraining_seed) for run in runs]
+    if len(theirs) != len(others) or set(theirs) != set(keys):
+        raise DataError("gains are compared seed by seed: both need the same seeds and pre-training seeds")
+    pairs = [(run, theirs[key]) for run, key in zip(runs, keys, strict=True)]
+    for run, other in pairs:
+        same = np.array_equal(run.patient, other.patient)
+        if not same or not np.array_equal(run.labels, other.labels, equal_nan=True):
+            raise DataError(f"gains are compared on the same records: seed {run.seed} tested others")
+    singles = [SingleRun(r.seed, r.pretraining_seed, r.patient, r.labels, r.scores_a) for r in runs]
+    arms = [[run.scores_a, run.scores_b, other.scores_a, other.scores_b] for run, other in pairs]
+    signs = (1.0, -1.0, -1.0, 1.0)
+    return _interval(singles, arms, signs, resamples, level, seed, bounds=(-2.0, 2.0))
 
 
 def arm_auroc(

@@ -32,11 +32,10 @@ from ecgtransfer.evidence.crossed import (
     average_by_seed,
     check_runs,
     crossed_interval,
-    exploratory_word,
     influence_cover,
     too_few,
 )
-from ecgtransfer.evidence.verdict import Word
+from ecgtransfer.evidence.verdict import Word, word
 
 # A difference in sensitivity below this makes none: one patient in twenty.
 OPERATING_MARGIN = 0.05
@@ -180,7 +179,7 @@ def sensitivity_difference(
         difference=found.difference,
         low=found.low,
         high=found.high,
-        word=exploratory_word(found, margin),
+        word=word(found, margin),
         positives=positives,
         note=found.note,
     )

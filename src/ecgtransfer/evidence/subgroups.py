@@ -26,7 +26,6 @@ from ecgtransfer.errors import DataError
 from ecgtransfer.evidence.crossed import (
     check_pairs,
     crossed_interval,
-    exploratory_word,
     resampled_aurocs,
     support,
 )
@@ -38,7 +37,7 @@ from ecgtransfer.evidence.intervals import (
     run_covariance,
 )
 from ecgtransfer.evidence.runs import PairedRun
-from ecgtransfer.evidence.verdict import MARGIN, Word
+from ecgtransfer.evidence.verdict import MARGIN, Word, word
 
 # Fixed limits, so that studies can be compared and no limit follows from the data at hand. 65 is where
 # guidelines begin to screen for atrial fibrillation and where most trials begin to say "older"; 80 keeps the
@@ -183,7 +182,7 @@ def _subgroup(
         difference=None if found is None else found.difference,
         low=None if found is None else found.low,
         high=None if found is None else found.high,
-        word=None if found is None else exploratory_word(found, margin),
+        word=None if found is None else word(found, margin),
         note="; ".join(notes),
         against_rest=None if against is None else against.difference,
         against_rest_low=None if against is None else against.low,

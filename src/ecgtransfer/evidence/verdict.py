@@ -120,11 +120,12 @@ def verdicts(
     )
 
 
-def word(interval: Interval, margin: float = MARGIN) -> Word:
-    """Return the word for one difference by itself, adjusted for nothing: for what is exploratory.
+def word(interval: Interval, margin: float = MARGIN) -> Word | None:
+    """Return the word for one difference by itself, adjusted for nothing; None without an interval.
 
     Statements, subgroups and operating points are looked at by the dozen; this says what each would support
-    if it were the only one. Without an interval it is ``undecided``.
+    if it were the only one. What would settle an undecided one is not looked for: that takes longer than all
+    the rest.
 
     Parameters
     ----------
@@ -132,7 +133,9 @@ def word(interval: Interval, margin: float = MARGIN) -> Word:
     margin : float
         Differences smaller than this make no difference, in units of the estimate.
     """
-    return verdicts([interval], margin=margin)[0].word
+    if interval.spread is None or interval.difference is None:
+        return None
+    return _word(interval.spread, interval.difference, interval.level, margin)
 
 
 def two_sided_p(interval: Interval) -> float | None:
@@ -160,13 +163,9 @@ def _verdict(interval: Interval, p: float | None, level: float, margin: float) -
     if spread is None or d is None:
         return Verdict("undecided", level, None, None, None, None, margin, None, None, interval.note)
     narrow, wide = spread.half_width(EQUIVALENCE_LEVEL), spread.half_width(level)
-    word: Word = "undecided"
-    if max(abs(d - narrow), abs(d + narrow)) <= margin:
-        word = "equivalent"
-    elif abs(d) > wide:
-        word = "helps" if d > 0 else "harms"
+    said = _word(spread, d, level, margin)
     return Verdict(
-        word=word,
+        word=said,
         level=level,
         low=d - wide,
         high=d + wide,
@@ -175,8 +174,16 @@ def _verdict(interval: Interval, p: float | None, level: float, margin: float) -
         margin=margin,
         p=p,
         minimum_detectable=minimum_detectable(spread, level),
-        settles=_settles(spread, d, level, margin, interval.n_patients) if word == "undecided" else "",
+        settles=_settles(spread, d, level, margin, interval.n_patients) if said == "undecided" else "",
     )
+
+
+def _word(spread: Spread, d: float, level: float, margin: float) -> Word:
+    if abs(d) + spread.half_width(EQUIVALENCE_LEVEL) <= margin:
+        return "equivalent"
+    if abs(d) <= spread.half_width(level):
+        return "undecided"
+    return "helps" if d > 0 else "harms"
 
 
 def _settles(spread: Spread, d: float, level: float, margin: float, n_patients: int) -> str:

@@ -121,6 +121,7 @@ def exploratory(evidence: Evidence, cite: Citations) -> str:
         text
         for key, text in (
             ("per_target", "single statements"),
+            ("gains", "differences of gains between networks and between sizes"),
             ("subgroups", "subgroups by sex, age and source"),
             ("negative_transfer", "negative transfer"),
             ("operating", "sensitivity at a fixed specificity, with thresholds of the validation part"),
@@ -137,7 +138,8 @@ def exploratory(evidence: Evidence, cite: Citations) -> str:
         )
     if evidence.get("noise_ceiling"):
         parts.append(
-            "Two labels of one ECG that disagree, by a second reader or in a duplicate, bound the AUROC that any model can be measured at "
+            "Two labels of one ECG that disagree, by a second reader or in a duplicate, bound the AUROC that "
+            "any model can be measured at "
             f"{cite('noise')}."
         )
     if evidence.get("paper"):

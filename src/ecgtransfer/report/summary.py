@@ -137,6 +137,7 @@ def summarise(study: Study, *, beside: Sequence[Study] = ()) -> dict[str, Any]:
         "per_target": statements,
         "subgroups": breadth.in_subgroups(context, study),
         "operating": breadth.at_operating_points(context),
+        "gains": breadth.gains(context),
         "curves": breadth.curves(context),
         "convergence": breadth.convergences(context),
         "calibration": breadth.calibrations(context),

@@ -31,6 +31,7 @@ _SHOWN = (
     "calibration",
     "baselines",
     "against_baselines",
+    "gains",
     "negative_transfer",
     "noise_ceiling",
     "published",

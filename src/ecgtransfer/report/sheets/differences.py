@@ -66,6 +66,20 @@ def parts(evidence: Evidence) -> Iterable[Sheet]:
         EXPLORATORY,
     )
     yield Sheet(
+        "gains",
+        "Gains compared: between networks, and between few labels and most",
+        (
+            *place(evidence),
+            Column("against", lambda row: row["against"], words=True),
+            Column("difference of gains", difference),
+            Column("seeds", seeds),
+            Column("in words", word, words=True),
+        ),
+        evidence.get("gains", []),
+        "A gain is the difference to scratch of the same network and size; both were tested on the same "
+        f"patients at each seed. {EXPLORATORY}",
+    )
+    yield Sheet(
         "negative_transfer",
         "Negative transfer: statements that pre-training makes worse",
         (
