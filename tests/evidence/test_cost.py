@@ -92,7 +92,7 @@ def test_no_saving_is_never_with_the_best_case_beside_it() -> None:
     assert f"at best after {found.low:,} projects" in found.text
     same = break_even([50, 50], [50, 50], pretraining=100, unit="updates")
     assert (same.state, same.low) == ("never", None)
-    assert same.text == "Pre-training never pays for itself: fine-tuning saves nothing, counted in updates."
+    assert same.text == "Pre-training never pays for itself: it saves nothing, counted in updates."
 
 
 def test_downloaded_weights_cost_nothing() -> None:

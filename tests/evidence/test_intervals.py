@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import norm, rankdata
+from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
 from ecgtransfer.errors import DataError
@@ -127,6 +128,59 @@ def test_the_interval_of_one_arm_is_that_of_its_auroc() -> None:
     expected = [roc_auc_score(r.labels[:, 0], r.scores_a[:, 0]) for r in runs]
     assert found.difference == pytest.approx(np.mean(expected))
     assert 0.5 < found.low < found.difference < found.high <= 1
+
+
+def test_one_seed_of_one_arm_has_delongs_variance_and_students_interval() -> None:
+    """DeLong, DeLong and Clarke-Pearson (1988): placements from midranks, ties counting one half."""
+    [run] = paired_runs(RNG(34), seeds=1, patients=700, positives=80, separation=(1.0, 1.0))
+    scores = np.round(run.scores_a, 1)  # hundreds of ties
+    labels = run.labels[:, 0]
+    found = arm_auroc([SingleRun(0, None, run.patient, run.labels, scores)], resamples=20_000, seed=0)
+    auroc, variance = _delong(labels, scores[:, 0])
+    assert found.difference == pytest.approx(auroc, abs=1e-12)
+    assert found.patient_sd == pytest.approx(variance**0.5, rel=0.025)
+    half = student.ppf(0.975, 79) * variance**0.5
+    assert (found.low, found.high) == (
+        pytest.approx(auroc - half, abs=0.03 * half),
+        pytest.approx(auroc + half, abs=0.03 * half),
+    )
+    assert found.seed_sd is None
+
+
+def test_an_interval_of_one_arm_ends_at_the_best_there_is() -> None:
+    """Near an AUROC of 1, where twelve positives leave room for more than all."""
+    random = RNG(35)
+    labels = np.repeat([1.0, 0.0], [12, 88])
+    scores = random.normal(size=100) + 3.0 * labels
+    found = arm_auroc([SingleRun(0, None, np.arange(100), labels[:, None], scores[:, None])], seed=0)
+    auroc, variance = _delong(labels, scores)
+    assert auroc < 1 < auroc + student.ppf(0.975, 11) * variance**0.5
+    assert found.high == 1
+    assert found.low == pytest.approx(auroc - student.ppf(0.975, 11) * variance**0.5, abs=0.005)
+
+
+def test_the_interval_of_one_arm_covers_and_patients_or_seeds_alone_do_not() -> None:
+    """Seeds that raise or lower all positives, patients in common: truth Phi(d / sqrt(2 + variance))."""
+    truth = norm.cdf(1.2 / (2 + 0.4**2) ** 0.5)
+    repetitions, hits = 200, {"interval": 0, "patients only": 0, "seeds only": 0}
+    for repetition in range(repetitions):
+        runs = paired_runs(
+            RNG([repetition, 36]),
+            seeds=5,
+            positives=60,
+            separation=(1.2, 1.2),
+            seed_noise=0.4,
+            patient_share=0.8,
+        )
+        singles = [SingleRun(r.seed, None, r.patient, r.labels, r.scores_a) for r in runs]
+        found = arm_auroc(singles, resamples=200, seed=repetition)
+        error = abs(found.difference - truth)
+        hits["interval"] += found.low <= truth <= found.high
+        hits["patients only"] += error <= 1.96 * found.patient_sd
+        hits["seeds only"] += error <= 1.96 * np.std(found.per_seed, ddof=1) / 5**0.5
+    assert 0.92 <= hits["interval"] / repetitions <= 0.99
+    assert hits["patients only"] / repetitions < 0.85
+    assert hits["seeds only"] / repetitions < 0.87
 
 
 def test_a_single_seed_agrees_with_the_delong_variance_and_says_what_it_leaves_out() -> None:
@@ -289,6 +343,17 @@ def test_runs_that_do_not_fit_together_are_refused() -> None:
     runs[0].scores_b[0] = np.inf
     with pytest.raises(DataError, match="not finite"):
         paired_difference(runs, seed=0)
+
+
+def _delong(labels: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
+    """Return the AUROC and DeLong's estimate of its variance."""
+    x, y = scores[labels == 1], scores[labels == 0]
+    m, n = len(x), len(y)
+    both = rankdata(np.concatenate([x, y]))
+    of_positives = (both[:m] - rankdata(x)) / n
+    of_negatives = 1 - (both[m:] - rankdata(y)) / m
+    variance = np.var(of_positives, ddof=1) / m + np.var(of_negatives, ddof=1) / n
+    return float(of_positives.mean()), float(variance)
 
 
 def _parts(runs: list[PairedRun], resamples: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:

@@ -36,7 +36,7 @@ def test_seeds_alone_have_students_interval_of_a_mean():
 
 def test_lucky_agreement_of_few_seeds_does_not_hide_the_patients():
     spread = Spread(patients=1e-4, shared=0.0, own=3e-4, between=1e-12, n_seeds=3, freedom=50)
-    assert spread.half_width(0.95) == pytest.approx(norm.ppf(1 - 0.15 / 2) * 0.01, rel=1e-3)
+    assert spread.half_width(0.95) == pytest.approx(norm.ppf(1 - 0.30 / 2) * 0.01, rel=1e-3)
 
 
 @given(

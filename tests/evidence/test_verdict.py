@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t as student
+from scipy.stats import ttest_1samp
 
 from ecgtransfer.errors import DataError
 from ecgtransfer.evidence import (
@@ -142,6 +144,73 @@ def test_on_runs_with_a_known_truth():
     )
     judged = verdicts([paired_difference(runs, resamples=400, seed=0) for runs in (same, better)])
     assert [verdict.word for verdict in judged] == ["undecided", "helps"]
+
+
+def of_seeds_alone(values: np.ndarray) -> Interval:
+    """Return an interval whose only part is the spread of the seeds: patients bring in nothing."""
+    n = len(values)
+    spread = Spread(0.0, 0.0, 0.0, float(values.var(ddof=1)), n, 40.0)
+    return around(float(values.mean()), spread, tuple(values.tolist()))
+
+
+def around(difference: float, spread: Spread, per_seed: tuple[float, ...]) -> Interval:
+    half = spread.half_width(0.95)
+    return Interval(
+        difference, difference - half, difference + half, 0.95, spread.n_seeds, 0, 500, 0.0, 0.0,
+        per_seed, tuple(range(spread.n_seeds)), 50, 50, "", spread,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("margin", [0.01, 0.03])
+def test_equivalence_is_that_of_two_one_sided_t_tests_where_only_seeds_vary(margin: float):
+    """Schuirmann's test on the seeds' differences, each side at 5 %, as scipy has it."""
+    random = np.random.default_rng(41)
+    decided = []
+    for _ in range(160):
+        n, mean, sd = random.integers(2, 13), random.uniform(-2, 2), random.uniform(0.1, 2)
+        values = margin * (mean + sd * random.normal(size=n))
+        above = ttest_1samp(values, -margin, alternative="greater").pvalue
+        below = ttest_1samp(values, margin, alternative="less").pvalue
+        apart = ttest_1samp(values, 0.0).pvalue
+        # Next to a limit the last digits decide.
+        if min(abs(above - 0.05), abs(below - 0.05), abs(apart - 0.05)) < 1e-6:
+            continue
+        found = verdicts([of_seeds_alone(values)], margin=margin)[0]
+        assert (found.word == "equivalent") == (max(above, below) <= 0.05)
+        assert (found.word == "undecided") == (max(above, below) > 0.05 and apart > 0.05)
+        assert found.p == pytest.approx(apart, abs=1e-6)
+        ends = ttest_1samp(values, 0.0).confidence_interval(0.90)
+        assert found.equivalence_low == pytest.approx(ends.low)
+        assert found.equivalence_high == pytest.approx(ends.high)
+        decided.append((found.word, apart <= 0.05))
+    # All words are there, and differences that are real and make no difference.
+    assert {word for word, _ in decided} == {"equivalent", "helps", "harms", "undecided"}
+    assert decided.count(("equivalent", True)) >= 5
+    assert decided.count(("equivalent", False)) >= 10
+
+
+@pytest.mark.parametrize("freedom", [3.0, 11.0, 60.0])
+def test_equivalence_is_that_of_two_one_sided_t_tests_where_only_patients_vary(freedom: float):
+    """One seed: the standard error is the patients', with their degrees of freedom."""
+    random = np.random.default_rng(42)
+    called = 0
+    for _ in range(200):
+        difference, error = random.uniform(-0.015, 0.015), random.uniform(0.0005, 0.008)
+        above = student.sf((difference + 0.01) / error, freedom)
+        below = student.cdf((difference - 0.01) / error, freedom)
+        found = around(difference, Spread(error**2, error**2, 0.0, 0.0, 1, freedom), (difference,))
+        assert (words(found) == ["equivalent"]) == (max(above, below) <= 0.05)
+        called += max(above, below) <= 0.05
+    assert 20 <= called <= 180
+
+
+def test_the_normals_quantile_would_call_more_equivalent_than_students():
+    """Three seeds: 1.64 standard errors fit into the margin, Student's 2.92 do not."""
+    values = np.array([-0.0065, 0.0, 0.0065])
+    error = values.std(ddof=1) / 3**0.5
+    assert 1.645 * error < 0.01 < 2.92 * error
+    assert words(of_seeds_alone(values)) == ["undecided"]
+    assert words(of_seeds_alone(0.9 * values)) == ["equivalent"]
 
 
 @pytest.mark.parametrize("settings", [{"margin": 0.0}, {"margin": -1.0}, {"level": 1.0}])

@@ -64,7 +64,7 @@ def evidence(
         "negative_transfer": [
             {k: row[k] for k in (*_KEYS, "target", "difference", "low", "high")}
             for row in made.per_target
-            if row["high"] is not None and row["high"] < 0
+            if row["upstream"] is not None and row["high"] is not None and row["high"] < 0
         ],
         "gains": [
             {

@@ -38,7 +38,7 @@ def curve(**changes: Any) -> dict[str, Any]:
 
 def paid(**changes: Any) -> dict[str, Any]:
     text = "Pre-training has paid for itself after 3 projects, counted in FLOPs."
-    return contrast() | {"text": text} | changes
+    return contrast() | {"text": text, "state": "after"} | changes
 
 
 class TestFirstSentence:
@@ -58,7 +58,7 @@ class TestFirstSentence:
             (
                 "equivalent",
                 "fine-tuning lstm from up makes no difference to scratch beyond ±0.01 (+0.040 macro AUROC; "
-                "90 % interval -0.002 to +0.006; 10 seeds, 1,840 patients).",
+                "90 % interval −0.002 to +0.006; 10 seeds, 1,840 patients).",
             ),
             (
                 "undecided",
@@ -76,7 +76,7 @@ class TestFirstSentence:
     def test_a_loss_is_told_without_its_sign(self) -> None:
         lost = contrast(difference=-0.031, verdict=verdict("harms", low=-0.05, high=-0.012))
         assert (
-            "loses 0.031 macro AUROC over scratch (97.5 % interval -0.050 to -0.012;"
+            "loses 0.031 macro AUROC over scratch (97.5 % interval −0.050 to −0.012;"
             in answer(findings(lost))[0]
         )
 
@@ -132,7 +132,6 @@ class TestSecondSentence:
             findings(
                 contrast(),
                 curves=[curve(network="gru", catch_up={"text": "No."}), curve()],
-                convergence=[contrast()],
                 cost={"break_even": [paid(network="gru", text="Never."), paid()]},
             )
         )
@@ -142,25 +141,33 @@ class TestSecondSentence:
         )
 
     def test_with_one_budget_for_both_arms_nothing_is_said_of_the_cost(self) -> None:
-        """Shorter budgets were run with other labels, or with other arms: there alone it was measured."""
-        measured = [contrast(n=20), contrast(network="gru")]
-        both = {"break_even": [paid(), paid(n=20, text="Pre-training never pays for itself.")]}
-        assert answer(findings(contrast(), cost=both))[1] == ""
-        _, second = answer(findings(contrast(), convergence=measured, cost=both))
+        """Shorter budgets were run with other labels alone: there it was measured."""
+        nothing = paid(state="unclear", text="It was not measured.")
+        assert answer(findings(contrast(), cost={"break_even": [nothing]}))[1] == ""
+        both = {
+            "break_even": [nothing, paid(n=20, text="Pre-training never pays for itself.", state="never")]
+        }
+        _, second = answer(findings(contrast(), cost=both))
         assert second == "With 20 labels pre-training never pays for itself."
 
+    def test_weights_that_were_downloaded_have_nothing_to_pay_back(self) -> None:
+        free = paid(
+            state="zero", text="The pre-trained weights were downloaded: there is nothing to pay back."
+        )
+        _, second = answer(findings(contrast(), cost={"break_even": [free]}))
+        assert second == "The pre-trained weights were downloaded: there is nothing to pay back."
+
     def test_the_cost_at_the_most_labels_at_which_it_was_measured(self) -> None:
-        measured = [contrast(n=20), contrast(n=1050), contrast(n=100)]
-        rows = [paid(n=n, text=f"Text {n}.") for n in (20, 1050, 100, 3000)]
-        _, second = answer(findings(contrast(), convergence=measured, cost={"break_even": rows}))
+        rows = [paid(n=n, text=f"Text {n}.") for n in (20, 1050, 100)]
+        rows.append(paid(n=3000, state="unclear"))
+        _, second = answer(findings(contrast(), cost={"break_even": rows}))
         assert second == "With 1,050 labels text 1050."
 
     def test_only_what_is_known_of_this_pair_is_told(self) -> None:
         others = findings(
             contrast(),
             curves=[curve(downstream="other"), curve(upstream="elsewhere"), curve(arm="linear-probe")],
-            convergence=[contrast(), contrast(upstream="elsewhere")],
-            cost={"break_even": [paid(n=51), paid(upstream="elsewhere")]},
+            cost={"break_even": [paid(network="gru"), paid(upstream="elsewhere")]},
         )
         assert answer(others)[1] == ""
 
@@ -179,7 +186,6 @@ class TestSecondSentence:
                     contrast(verdict=verdict(word)),
                     contrast(n=20),
                     curves=[curve()],
-                    convergence=[contrast()],
                     cost={"break_even": [paid()]},
                 )
             )

@@ -12,7 +12,12 @@ from ecgtransfer.cli import options
 def selfcheck(
     what: Annotated[str, typer.Argument(help="What is checked: evidence.")] = "evidence",
     tables: Annotated[
-        int, typer.Option("--tables", min=1, help="Simulated tables per case; the bounds need 2,000.")
+        int,
+        typer.Option(
+            "--tables",
+            min=1,
+            help="Simulated tables per case, five times as many where nothing may be claimed; bounds need 2,000.",
+        ),
     ] = 2000,
     trainings: Annotated[
         int, typer.Option("--trainings", min=0, help="Experiments with small real trainings; 0 for none.")
@@ -47,10 +52,10 @@ def selfcheck(
 def _print(found: dict[str, Any]) -> None:
     from ecgtransfer.evidence.selfcheck import ENOUGH
 
-    print(f"{found['tables']:,} tables per case")
     for row in found["cases"]:
         case, words = row["case"], row["words"]
-        print(f"\n{case['name']}\n  {case['about']}; true difference {case['truth']:+.4f}")
+        told = f"{case['about']}; true difference {case['truth']:+.4f}; {row['outcomes']:,} tables"
+        print(f"\n{case['name']}\n  {told}")
         said = ", ".join(f"{word} {100 * share:.1f} %" for word, share in words.items())
         print(f"  {said}")
         figures = [
@@ -58,10 +63,10 @@ def _print(found: dict[str, Any]) -> None:
             ("Wilcoxon over seeds p < 0.05", row["wilcoxon"]),
             ("power the plan expects", case["power"]),
         ]
-        told = [f"{name} {100 * value:.1f} %" for name, value in figures if value is not None]
+        rates = [f"{name} {100 * value:.1f} %" for name, value in figures if value is not None]
         if row["minimum_detectable"] is not None:
-            told.append(f"minimum detectable {row['minimum_detectable']:.4f}")
-        print(f"  {'; '.join(told)}")
+            rates.append(f"minimum detectable {row['minimum_detectable']:.4f}")
+        print(f"  {'; '.join(rates)}")
         for check in row["checks"]:
             _say(check)
     if found["trainings"] is not None:

@@ -45,7 +45,7 @@ _RATES = np.geomspace(0.01, 20.0, 300)
 
 @dataclass(frozen=True)
 class CatchUp:
-    """Where the lead of fine-tuning over scratch falls below the margin.
+    """Where the lead of an arm over scratch falls below the margin.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ def catch_up(
         Precision of the differences.
     margin, level : float
     worse : bool
-        At the largest size fine-tuning is shown to be the worse one; the sentence then says so.
+        At the largest size scratch is shown to be the better one; the sentence then says so.
     """
     x = np.log(sizes)
     beyond = float(x[-1] + np.log(FURTHEST))
@@ -262,5 +262,5 @@ def _text(
     if rising:
         sentence += "; the difference grows with the number of labels"
     if worse:
-        sentence += f"; at {last} labels fine-tuning is the worse one"
+        sentence += f"; at {last} labels scratch is the better one"
     return sentence + "."

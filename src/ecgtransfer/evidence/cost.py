@@ -38,7 +38,8 @@ class BreakEven:
     ----------
     state : str
         ``zero`` (the weights were downloaded), ``after`` (so many projects), ``never`` (no saving), or
-        ``unclear`` (what pre-training cost is not known, or runs of the fine-tuned arm are censored).
+        ``unclear`` (what pre-training cost is not known, runs of the pre-trained arm are censored, or nothing
+        was measured).
     projects : int or None
     low, high : int or None
         Interval; a high of None beside a low is open: never cannot be excluded.
@@ -125,7 +126,7 @@ def break_even(
     scratch, arm : sequence of float
         Cost of one project per seed, in the same order of seeds, the search of the rate included.
     pretraining : float or None
-        Cost of one pre-training with its search, in the same unit; None where it is not known.
+        Cost of one pre-training, in the same unit; None where it is not known.
     unit : str
         What is counted: updates, seconds, FLOPs.
     per_project : str
@@ -174,7 +175,7 @@ def break_even(
             "zero", "The pre-trained weights were downloaded: there is nothing to pay back", (0, 0, 0)
         )
     if lost:
-        reason = f"{lost} of {len(mine)} fine-tuned runs never got there"
+        reason = f"{lost} of {len(mine)} pre-trained runs never got there"
         return told("unclear", f"Whether pre-training pays for itself cannot be said: {reason}")
     if pretraining is None:
         return told(
@@ -187,7 +188,7 @@ def break_even(
         least = None if high is None or high <= 0 else _projects(pretraining, high)
         return told(
             "never",
-            f"Pre-training never pays for itself: fine-tuning saves nothing{maybe}",
+            f"Pre-training never pays for itself: it saves nothing{maybe}",
             (None, least, None),
         )
     if saving <= 0:

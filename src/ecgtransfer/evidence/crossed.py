@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ecgtransfer.errors import DataError
 from ecgtransfer.evidence.auroc import patient_weights
-from ecgtransfer.evidence.intervals import MINIMUM_POSITIVES, Interval, Seeded, spread_of
+from ecgtransfer.evidence.intervals import MINIMUM_POSITIVES, Interval, Seeded, limits, spread_of
 from ecgtransfer.evidence.runs import (
     PairedRun,
     RankedRun,
@@ -190,8 +190,7 @@ def crossed_interval(
             patient_sd = spread.patients**0.5
             if len(seeds) > 1:
                 seed_sd = max(0.0, spread.between - spread.own) ** 0.5
-            else:
-                said.append("one seed: the interval is over patients only and does not know training noise")
+            said += limits(spread, len(pretrainings))
             half = spread.half_width(level)
             low, high = max(bounds[0], value - half), min(bounds[1], value + half)
     return Interval(

@@ -320,14 +320,14 @@ def _interval(
                 seed_sd = max(0.0, spread.between - spread.own) ** 0.5
             half = spread.half_width(level)
             low, high = max(bounds[0], difference - half), min(bounds[1], difference + half)
-            notes += _limits(spread, len(pretrainings))
+            notes += limits(spread, len(pretrainings))
     return Interval(
         difference, low, high, level, len(seeds), len(pretrainings), len(ids), patient_sd, seed_sd,
         per_seed, seeds, support.positives, support.negatives, "; ".join(notes), spread,
     )  # fmt: skip
 
 
-def _limits(spread: Spread, pretrainings: int) -> list[str]:
+def limits(spread: Spread, pretrainings: int) -> list[str]:
     """Return what a small number of seeds or pre-trainings limits."""
     seeds, crossed = spread.n_seeds, spread.n_pretrainings
     notes = []

@@ -27,12 +27,12 @@ from ecgtransfer.evidence.isotonic import first_reaching, increasing
 
 @dataclass(frozen=True)
 class LabelsSaved:
-    """How many labels fine-tuning saves at one size.
+    """How many labels an arm saves at one size.
 
     Attributes
     ----------
     n : int
-        Labels that fine-tuning had.
+        Labels that the arm had.
     saved : int or None
         Labels that scratch would need for the same performance, less n; negative where scratch needs fewer.
         None where the performance lies outside the scratch curve.
@@ -63,7 +63,7 @@ class Transferred:
     Attributes
     ----------
     n : int
-        Labels that fine-tuning had, D_F.
+        Labels that the arm had, D_F.
     effective : int or None
         Labels that scratch would need for the same performance, D_E; None outside the scratch curve.
     low, high : int or None
@@ -162,7 +162,7 @@ def _saved(
         censored="" if point is not None else "below" if need == 0.0 else "above",
         low_open=known and low == 0.0,
         high_open=known and high == np.inf,
-        text=f"With {n:,} labels fine-tuning {found}.",
+        text=f"With {n:,} labels this arm {found}.",
     )
 
 
@@ -179,9 +179,9 @@ def _transferred(
     elif share is None:
         found = f"are worth more than {round(sizes[-1]):,} from scratch"
     elif share >= 0:
-        found = f"are worth {point:,} from scratch: pre-training stands for {100 * share:.0f} % of them"
+        found = f"are worth {point:,} from scratch: {100 * share:.0f} % of those are saved"
     else:
-        found = f"are worth {point:,} from scratch: pre-training costs data"
+        found = f"are worth {point:,} from scratch: fewer than it was given"
     return Transferred(
         n=n,
         effective=point,
@@ -190,5 +190,5 @@ def _transferred(
         share=share,
         share_low=share_low if known else None,
         share_high=share_high if known else None,
-        text=f"{n:,} labels with pre-training {found}.",
+        text=f"{n:,} labels in this arm {found}.",
     )

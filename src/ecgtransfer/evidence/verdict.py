@@ -41,6 +41,8 @@ LEVEL, EQUIVALENCE_LEVEL, POWER = 0.95, 0.90, 0.80
 # Beyond this nobody would go to settle a question.
 _MOST_SEEDS = 200
 _MOST_PRETRAININGS = 30
+# So many leave nothing of their variance.
+_ENDLESS = 10**6
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,7 @@ def _settles(spread: Spread, d: float, level: float, margin: float, n_patients: 
         else None
     )
     floor, whole = spread.patients_alone(level), spread.half_width(level)
+    limited = True
     if spread.n_seeds == 1:
         first = "one seed says nothing about training noise: run at least five"
     elif seeds is not None:
@@ -218,13 +221,18 @@ def _settles(spread: Spread, d: float, level: float, margin: float, n_patients: 
             f"the {spread.n_pretrainings} pre-trainings differ most (of ±{whole:.3f} the patients alone "
             f"leave ±{floor:.3f}), so more of them narrow it, and more seeds or patients hardly do"
         )
+    elif decided(spread.with_design(n_seeds=_ENDLESS)):
+        first = f"it would take more than {_MOST_SEEDS} seeds if the estimate stayed"
+    elif spread.n_pretrainings > 1 and decided(replace(spread, n_pretrainings=_ENDLESS)):
+        first = f"it would take more than {_MOST_PRETRAININGS} pre-trainings if the estimate stayed"
     else:
+        limited = False
         first = f"the patients alone leave ±{floor:.3f}, so no number of seeds settles it"
     if times is not None:
         more = f", {round(n_patients * (times - 1)):,} more," if n_patients else ""
         return f"{first}; about {times:.1f} times as many test patients{more} would"
     nor = "a hundred times as many test patients alone would not"
-    return f"{first}; {nor if seeds or trainings else 'nor does a hundred times as many test patients'}"
+    return f"{first}; {nor if limited else 'nor does a hundred times as many test patients'}"
 
 
 def _first(amounts: Sequence[Number], enough: Callable[[Number], bool]) -> Number | None:

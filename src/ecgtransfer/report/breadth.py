@@ -106,13 +106,19 @@ def _alone(context: Context, cell: Cell, runs: Sequence[Done], target: str) -> R
         **context.named(cell),
         "target": target,
         "auroc": float(np.mean(known)) if len(known) == len(scores) else None,
-        "positives": int(np.median([row["positives"] for row in found])),
+        "positives": len(_patients_with(runs, target)),
         "difference": None,
         "low": None,
         "high": None,
         "word": None,
         "note": "",
     }
+
+
+def _patients_with(runs: Sequence[Done], target: str) -> set[Any]:
+    """Return the distinct test patients with a target, over all folds."""
+    tested = singles(runs, [target])
+    return {who for run in tested for who in np.asarray(run.patient)[run.labels[:, 0] == 1].tolist()}
 
 
 def in_subgroups(context: Context, study: Study) -> list[Row]:
@@ -222,8 +228,18 @@ def convergences(context: Context) -> list[Row]:
 
 
 def convergence_target(runs: Gathered, cell: Cell) -> float | None:
-    """Return the validation loss that scratch reached on average in its tuning runs: no evidence."""
-    losses = [run.result["validation_loss"] for run in runs.tunings.get(scratch(cell), [])]
+    """Return the validation loss that scratch reached on average in its tuning runs: no evidence.
+
+    It is that of the rate which they chose together, as the evidence has one rate: a mean of each one's best
+    rate would be a target that scratch itself reaches less often than not.
+    """
+    tuned = runs.cells[scratch(cell)][0].result["learning_rate"]
+    losses = [
+        item["validation_loss"]
+        for run in runs.tunings.get(scratch(cell), [])
+        for item in run.result["search"]
+        if item["rate"] == tuned
+    ]
     # A mean over the runs that happened not to diverge would be a mean over the lucky ones.
     known = [float(loss) for loss in losses if loss is not None]
     return float(np.mean(known)) if known and len(known) == len(losses) else None
@@ -259,7 +275,8 @@ def calibrations(context: Context) -> list[Row]:
 def negative(context: Context, statements: Sequence[Row]) -> list[Row]:
     """Return the statements and sizes at which pre-training seems to harm, from `per_target`."""
     rows = []
-    found = [row for row in statements if row["difference"] is not None]
+    # A frozen random encoder was not pre-trained: what it loses is no transfer.
+    found = [row for row in statements if row["difference"] is not None and row["upstream"] is not None]
     lines = _unique((row["downstream"], row["network"], row["upstream"], row["arm"]) for row in found)
     for line in lines:
         mine = [row for row in found if _line(row) == line]
@@ -271,8 +288,7 @@ def negative(context: Context, statements: Sequence[Row]) -> list[Row]:
         every = {(row["target"], row["n"]): row["n_is_all"] for row in mine}
         name = dict(zip(("downstream", "network", "upstream", "arm"), line, strict=True))
         rows += [
-            {**name, **dataclasses.asdict(row), "n_is_all": every[row.target, row.n], "text": told.text}
-            for row in told.rows
+            {**name, **dataclasses.asdict(row), "n_is_all": every[row.target, row.n]} for row in told.rows
         ]
     return rows
 

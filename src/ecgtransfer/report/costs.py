@@ -84,7 +84,7 @@ def _break_even(
     origin = next(o for o in origins if (o["name"], o["network"]) == (cell.upstream, cell.network))
     made = runs.pretrainings.get((str(cell.upstream), cell.network), [])
     spent = _mean([_flops(run) for run in made]) if made else origin.get("flops")
-    measure = _to_target if cell in runs.shorter else _whole_budget
+    measure = _to_target if cell in runs.shorter else _unmeasured
     found = measure(cell, runs, spent, origin["downloaded"])
     named = {
         "downstream": cell.downstream,
@@ -123,25 +123,24 @@ def _to_target(cell: Cell, runs: Gathered, pretraining: float | None, downloaded
     )
 
 
-def _whole_budget(cell: Cell, runs: Gathered, pretraining: float | None, downloaded: bool) -> BreakEven:
-    """Compare whole trainings: with one budget for both arms there is hardly anything to save."""
-    own: dict[int, list[float]] = {}
-    for run in runs.cells[cell]:
-        own.setdefault(run.spec.seed, []).append(_project(run))
-    reference = {run.spec.seed: _project(run) for run in runs.reference(cell)}
-    return break_even(
-        [reference[seed] for seed in own],
-        [_mean(spent) for spent in own.values()],
+def _unmeasured(cell: Cell, runs: Gathered, pretraining: float | None, downloaded: bool) -> BreakEven:
+    """Say that nothing was measured: where both arms have the same budget, they cost the same by design."""
+    if downloaded:
+        whole = [_flops(run) for run in runs.reference(cell)]
+        return break_even(whole, whole, pretraining=pretraining, unit="FLOPs", downloaded=True)
+    return BreakEven(
+        state="unclear",
+        projects=None,
+        low=None,
+        high=None,
+        saving=None,
+        saving_low=None,
+        saving_high=None,
         pretraining=pretraining,
         unit="FLOPs",
-        per_project="of whole trainings, search of the rate included",
-        downloaded=downloaded,
+        text="When pre-training pays for itself was not measured: both arms had the same budget. Name the "
+        "size in [convergence] to run smaller ones.",
     )
-
-
-def _project(run: Done) -> float:
-    """Return the operations of one project: a training for each rate that a user would try."""
-    return _flops(run) / max(1, _trainings(run)) * max(1, len(run.spec.rates))
 
 
 def _at_most(loss: float | None, target: float | None) -> bool:

@@ -102,7 +102,12 @@ def _within_reach(found: Forecast) -> list[str]:
             f"On {downstream} no interval will be given: {row.rarest} has only {row.rarest_patients} "
             "patients of its rarer class among those tested."
         )
-    if found.pretraining_seeds == 2:
+    if found.pretraining_seeds == 1:
+        lines.append(
+            "One pre-training: the intervals will hold for that pre-trained network and not know how much "
+            "another would differ; three or more tell."
+        )
+    elif found.pretraining_seeds == 2:
         lines.append(
             "Two pre-training seeds say too little of how they differ, which makes the headline's interval "
             "wide: take three or more."

@@ -106,9 +106,11 @@ def _recordings(evidence: Evidence, cite: Citations) -> str:
             text += f"; left out of the macro mean for want of positives or negatives: {listed(left_out)}"
         parts.append(text + ".")
     pairs = sum(down.get("duplicate_pairs") or 0 for down in evidence.get("downstreams", []))
+    # A given model may have been trained without any look at these recordings; its own sentence says so.
+    across = not any("was not checked" in (row["left_out"] or "") for row in evidence.get("upstreams", []))
     parts.append(
-        "Recordings that are the same ECG were sought by fingerprints of the signal within and across "
-        "datasets"
+        "Recordings that are the same ECG were sought by fingerprints of the signal within"
+        f"{' and across' if across else ' the downstream'} datasets"
         + (f"; {number(pairs)} pairs were found downstream." if pairs else "; none was found downstream.")
     )
     parts.append(

@@ -110,7 +110,7 @@ def convergence(evidence: Evidence, cite: Citations) -> str:
     if cost.get("break_even"):
         parts.append(
             "Pre-training pays for itself after as many projects as its cost contains their mean saving, "
-            "searches of the learning rate included, with Student's interval over seeds."
+            "the search of the downstream learning rate included, with Student's interval over seeds."
         )
     return " ".join(parts)
 

@@ -60,10 +60,14 @@ def recommend(findings: Mapping[str, Any]) -> Recommendation | None:
     ]
     if not cells:
         return None
+    # A verdict on another arm, a linear probe say, is none on fine-tuning.
     words = {
         (row["network"], row["upstream"]): row["verdict"]["word"]
         for row in findings["contrasts"]
-        if row["verdict"] is not None and row["downstream"] == downstream and row["n_is_all"]
+        if row["verdict"] is not None
+        and row["arm"] == "full"
+        and row["downstream"] == downstream
+        and row["n_is_all"]
     }
     # Which network: by the validation loss of its better arm. Which arm of it: by the verdict, where it can.
     network = _best(cells)["network"]

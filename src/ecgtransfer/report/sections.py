@@ -119,19 +119,21 @@ def bands_text(evidence: Evidence) -> str:
 def negative_text(evidence: Evidence) -> str:
     """Say for how many statements pre-training seems to harm, and how many would by chance."""
     rows = evidence.get("negative_transfer", [])
-    told = unique(row["text"] for row in rows if row.get("text"))
-    if len(told) == 1:
-        return str(told[0])
-    estimated = [row for row in evidence.get("per_target", []) if not missing(row["difference"])]
+    estimated = [
+        row
+        for row in evidence.get("per_target", [])
+        if not missing(row["difference"]) and row["upstream"] is not None
+    ]
     if not estimated:
         return ""
     intervals = [row for row in estimated if not missing(row["high"])]
     below = sum(row["high"] < 0 for row in intervals)
     chance = (1 - evidence.get("level", 0.95)) / 2 * len(intervals)
+    hint, lie = "hints" if len(rows) == 1 else "hint", "lies" if below == 1 else "lie"
     return (
         f"Exploratory: of {number(len(estimated))} differences by statement, arm and size "
-        f"{number(len(rows))} hint at harm; of {number(len(intervals))} intervals {number(below)} lie below "
-        f"zero, where about {chance:.0f} would by chance."
+        f"{number(len(rows))} {hint} at harm; of {number(len(intervals))} intervals {number(below)} "
+        f"{lie} below zero, where about {chance:.0f} would by chance."
     )
 
 

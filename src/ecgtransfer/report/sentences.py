@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ecgtransfer.report.view import signed
+
 Row = Mapping[str, Any]
 
 
@@ -63,7 +65,7 @@ def _headline(row: Row, folds: int) -> str:
     basis = f"{row['n_seeds']} seeds, {parts}{row['n_patients']:,} patients"
     if row["difference"] is None:
         return f"{size}, no difference between {what} and scratch could be estimated ({row['note']})."
-    figure = f"{row['difference']:+.3f} macro AUROC"
+    figure = f"{signed(row['difference'])} macro AUROC"
     if verdict["low"] is None:
         return f"{size}, these data cannot tell whether {what} helps: {figure}, and {row['note']}."
     if verdict["word"] == "equivalent":
@@ -89,21 +91,19 @@ def _beyond(headline: Row, judged: Sequence[Row], findings: Mapping[str, Any]) -
     curve = next((row for row in findings["curves"] if _pair(row) == _pair(headline)), None)
     if curve is not None:
         parts.append(_clause(curve["catch_up"]["text"]))
-    # With one budget for both arms nothing can be saved, whatever pre-training is worth.
-    measured = [(_pair(row), row["n"]) for row in findings["convergence"]]
-    paid = [
-        row
-        for row in findings["cost"]["break_even"]
-        if _pair(row) == _pair(headline) and (_pair(row), row["n"]) in measured
-    ]
-    if paid:
-        largest = max(paid, key=lambda row: int(row["n"]))
-        parts.append(f"with {largest['n']:,} labels {_clause(largest['text'])}")
+    paid = [row for row in findings["cost"]["break_even"] if _pair(row) == _pair(headline)]
+    # Where both arms had one budget nothing was measured, unless there is nothing to pay back at all.
+    told = [row for row in paid if row["state"] != "unclear"]
+    if told:
+        largest = max(told, key=lambda row: int(row["n"]))
+        free = largest["state"] == "zero"
+        size = "" if free else f"with {largest['n']:,} labels "
+        parts.append(f"{size}{_clause(largest['text'])}")
     words = [row["verdict"]["word"] for row in judged]
     if len(words) > 1:
         counts = [f"{words.count(word)} {word}" for word in ("helps", "harms", "equivalent", "undecided")]
-        told = ", ".join(count for count in counts if not count.startswith("0 "))
-        parts.append(f"of the {len(words)} contrasts named beforehand: {told}")
+        some = ", ".join(count for count in counts if not count.startswith("0 "))
+        parts.append(f"of the {len(words)} contrasts named beforehand: {some}")
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
@@ -121,4 +121,4 @@ def _what(row: Row) -> str:
 
 
 def _interval(level: float, low: float, high: float) -> str:
-    return f"{100 * level:.3g} % interval {low:+.3f} to {high:+.3f}"
+    return f"{100 * level:.3g} % interval {signed(low)} to {signed(high)}"

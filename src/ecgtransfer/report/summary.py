@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgtransfer.evidence import Interval, paired_difference, verdicts
+from ecgtransfer.evidence import Interval, paired_difference, seed_tests, verdicts
 from ecgtransfer.evidence.intervals import arm_auroc
 from ecgtransfer.report import breadth, costs
 from ecgtransfer.report.gather import Cell, Done, Gathered, gather, paired, singles
@@ -109,6 +109,7 @@ def summarise(study: Study, *, beside: Sequence[Study] = ()) -> dict[str, Any]:
                 **_contrast(cell, interval, "scratch", sizes),
                 "primary": cell in judged,
                 "verdict": dataclasses.asdict(judged[cell]) if cell in judged else None,
+                "seed_tests": _seed_tests(interval, runs.cells[cell]),
             }
             for cell, interval in intervals.items()
         ],
@@ -275,6 +276,14 @@ def _contrast(cell: Cell, interval: Interval, reference: str, sizes: Sizes) -> R
     }
 
 
+def _seed_tests(interval: Interval, runs: Sequence[Done]) -> Row:
+    """Return the tests over seeds that others report; Nadeau and Bengio's where runs had all labels."""
+    ratio = None
+    if runs[0].spec.n is None:
+        ratio = float(np.mean([len(run.test.record_id) / run.labels_used for run in runs]))
+    return dict(seed_tests(interval.per_seed, test_to_train=ratio))
+
+
 def _searched(cell: Cell, runs: Sequence[Done], sizes: Sizes) -> list[Row]:
     """Return for each rate the mean validation loss where it was tried, and how many runs chose it."""
     if len(runs[0].spec.rates) < 2:
@@ -398,7 +407,8 @@ def _kept(study: Study, name: str) -> Any:
 def _over_known(function: Callable[[Sequence[float]], Any], values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     # A mean over the seeds that happen to have a value would be a mean over the easy ones.
-    return float(function(known)) if known and len(known) == len(values) else None
+    value = function(known) if known and len(known) == len(values) else None
+    return None if value is None else float(value)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -406,7 +416,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _sd(values: Sequence[float | None]) -> float | None:
-    return _over_known(lambda known: np.std(known, ddof=1) if len(known) > 1 else 0.0, values)
+    return _over_known(lambda known: np.std(known, ddof=1) if len(known) > 1 else None, values)
 
 
 __all__ = ["summarise"]

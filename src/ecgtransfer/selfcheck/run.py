@@ -27,6 +27,9 @@ Judge = Callable[[Sequence[Interval]], Sequence[Verdict]]
 
 # Fewer than a study takes: the width is known to 4 %, and two thousand tables wait.
 RESAMPLES = 400
+# Times the tables where nothing may be claimed: an exact interval claims something in 5 of 100, which is the
+# bound, and only many tables tell a rate just below it from one just above.
+NONE_TIMES = 5
 # Tables that tell the minimum detectable effect, drawn before those that are judged; per round.
 PILOT = 400
 _CHUNK = 20
@@ -49,6 +52,10 @@ class Setting:
     design: Design
     contrasts: int = 1
 
+    def count(self, tables: int) -> int:
+        """Return how many tables it takes where most cases take so many."""
+        return tables * (NONE_TIMES if self.case.kind == "none" and self.contrasts == 1 else 1)
+
 
 def check_evidence(
     *,
@@ -64,7 +71,8 @@ def check_evidence(
     Parameters
     ----------
     tables : int
-        Per case; the bounds are taken at their word from 2,000 on.
+        Per case, `NONE_TIMES` as many where nothing may be claimed; the bounds are taken at their word from
+        2,000 on.
     trainings : int
         Experiments with real trainings; 0 leaves them out.
     workers : int
@@ -84,7 +92,7 @@ def check_evidence(
     progress = Progress("selfcheck", quiet=quiet)
     settings = _settings()
     pilot = min(PILOT, tables)
-    total = len(settings) * tables + tables + 2 * pilot + trainings
+    total = sum(setting.count(tables) for setting in settings) + tables + 2 * pilot + trainings
     done = 0
 
     def drawn(setting: Setting, count: int, purpose: str) -> list[Outcome]:
@@ -101,7 +109,7 @@ def check_evidence(
         # In the order of the jobs, whichever worker was first.
         return [outcome for start in sorted(chunks) for outcome in chunks[start]]
 
-    findings = [assess(setting.case, drawn(setting, tables, "tables")) for setting in settings]
+    findings = [assess(setting.case, drawn(setting, setting.count(tables), "tables")) for setting in settings]
     detectable = _expected(INTERACTION).minimum_detectable or 0.0
     for number in range(2):
         pilots = drawn(_detectable(detectable), pilot, f"pilot {number}")

@@ -27,7 +27,7 @@ from ecgtransfer.study.plan import (
     UpstreamPlan,
     primary_family,
 )
-from ecgtransfer.study.planned import PURPOSES, Downstream, Expanded, Planned, Start
+from ecgtransfer.study.planned import PURPOSES, Downstream, Expanded, Planned, Start, check_fit
 from ecgtransfer.study.single import flipping, make_spec, single_spec
 from ecgtransfer.study.spec import Budget, RunSpec
 from ecgtransfer.transfer import PRETRAIN, get_arm
@@ -54,7 +54,7 @@ def expand(plan: StudyPlan, *, verify: bool = True) -> Expanded:
         A store or model is broken.
     """
     if plan.protocol == "paper":
-        return expand_paper(plan)
+        return expand_paper(plan, verify=verify)
     downstreams = tuple(_downstream(plan, each, verify) for each in plan.downstreams)
     _once("downstreams", [((each.store.fingerprint, each.task), each.plan.name) for each in downstreams])
     upstream_stores = {
@@ -131,7 +131,7 @@ def _starts(
             continue
         store = stores[upstream.name]
         for each in served:
-            _check_fit(store, each.store)
+            check_fit(store, each.store)
         task = store.task_name(upstream.task, remedy=f"Name one as task of the upstream '{upstream.name}'")
         shared = overlap(store, [each.store for each in served])
         for network in plan.networks:
@@ -375,30 +375,3 @@ def _tuning_seeds(plan: StudyPlan) -> range:
     """Return the seeds that choose among several rates, and that name the target of convergence."""
     count = plan.tuning_seeds if len(plan.rates) > 1 or plan.convergence else 0
     return range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + count)
-
-
-def _check_fit(upstream: Store, downstream: Store) -> None:
-    """Say before any training that the encoder would not fit, or has seen what it is tested on."""
-    if upstream.fingerprint == downstream.fingerprint:
-        raise ConfigError("upstream and downstream are the same store", where=upstream.path)
-    ours, theirs = upstream.info, downstream.info
-    if ours.leads != theirs.leads:
-        raise ConfigError(
-            f"the upstream has leads {' '.join(ours.leads)} and the downstream {' '.join(theirs.leads)}",
-            where=upstream.path,
-            remedy="Prepare both with the same --leads",
-        )
-    if ours.sampling_rate != theirs.sampling_rate or ours.n_samples != theirs.n_samples:
-        raise ConfigError(
-            f"the upstream has windows of {ours.n_samples} samples at {ours.sampling_rate:g} Hz, the "
-            f"downstream of {theirs.n_samples} at {theirs.sampling_rate:g} Hz",
-            where=upstream.path,
-            remedy="Prepare both with the same --rate and --seconds",
-        )
-    if ours.recipe["name"] != theirs.recipe["name"]:
-        raise ConfigError(
-            f"the upstream was prepared by the recipe '{ours.recipe['name']}', the downstream by "
-            f"'{theirs.recipe['name']}'",
-            where=upstream.path,
-            remedy="Prepare both with the same --recipe",
-        )

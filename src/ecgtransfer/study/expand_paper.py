@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError
 from ecgtransfer.study.plan import DownstreamPlan, StudyPlan, UpstreamPlan
-from ecgtransfer.study.planned import Downstream, Expanded, Planned, Start
+from ecgtransfer.study.planned import Downstream, Expanded, Planned, Start, check_fit
 from ecgtransfer.study.protocols import EPOCHS, paper_macro, paper_spec, paper_train_size
 from ecgtransfer.transfer import PRETRAIN
 
 _NOTHING_LEFT_OUT = "By the published protocol, recordings that are both upstream and downstream were kept."
 
 
-def expand_paper(plan: StudyPlan) -> Expanded:
+def expand_paper(plan: StudyPlan, *, verify: bool = True) -> Expanded:
     """Return every run of a study by the published protocol; no contrast of it gets a verdict.
 
     Raises
@@ -23,7 +23,7 @@ def expand_paper(plan: StudyPlan) -> Expanded:
         A store has another recipe, a task or size is not there, or the plan asks for what the study did not
         do.
     """
-    downstreams = tuple(_downstream(each) for each in plan.downstreams)
+    downstreams = tuple(_downstream(each, verify) for each in plan.downstreams)
     stores: dict[str, Store] = {}
     starts: dict[tuple[str, str], Start] = {}
     planned: list[Planned] = []
@@ -33,10 +33,12 @@ def expand_paper(plan: StudyPlan) -> Expanded:
                 f"the published protocol pre-trains itself, and upstream '{upstream.name}' names models",
                 remedy="Give a store",
             )
-        store = stores[upstream.name] = Store.open(upstream.store)
-        served = [each.plan.name for each in downstreams if upstream in plan.starts(each.plan)]
+        store = stores[upstream.name] = Store.open(upstream.store, verify=verify)
+        served = [each for each in downstreams if upstream in plan.starts(each.plan)]
+        for each in served:
+            check_fit(store, each.store)
         for network in plan.networks:
-            start, runs = _made(plan, upstream, store, network, tuple(served))
+            start, runs = _made(plan, upstream, store, network, tuple(each.plan.name for each in served))
             starts[upstream.name, network] = start
             planned += runs
     for downstream in downstreams:
@@ -44,8 +46,8 @@ def expand_paper(plan: StudyPlan) -> Expanded:
     return Expanded(plan, downstreams, stores, tuple(starts.values()), tuple(planned), ())
 
 
-def _downstream(asked: DownstreamPlan) -> Downstream:
-    store = Store.open(asked.store)
+def _downstream(asked: DownstreamPlan, verify: bool) -> Downstream:
+    store = Store.open(asked.store, verify=verify)
     task = store.task_name(asked.task, remedy=f"Name one as task of the downstream '{asked.name}'")
     asked.check_whole(paper_train_size(store, task, None))
     return Downstream(asked, store, task, paper_macro(store, task))
@@ -93,9 +95,6 @@ def _of_downstream(
 ) -> Iterator[Planned]:
     name, store = downstream.plan.name, downstream.store
     origins = plan.starts(downstream.plan)
-    for origin in origins:
-        if stores[origin.name].fingerprint == store.fingerprint:
-            raise ConfigError("upstream and downstream are the same store", where=store.path)
     for network in plan.networks:
         for n in downstream.plan.sizes:
             for start in [None, *(starts[origin.name, network] for origin in origins)]:

@@ -113,7 +113,10 @@ def run_flops(spec: RunSpec, result: Mapping[str, Any], measured: Mapping[str, A
     forward = 2.0 * float(result.get("multiply_adds", 0))
     records = result["records"]
     if not spec.rates:
-        # A frozen encoder sees each record once; the logistic head costs next to nothing.
-        return training_flops(forward, float(records["train"] + records["validation"]), backward=0.0)
+        # A frozen encoder sees each record once, a random one once more for its statistics; the logistic head
+        # costs next to nothing.
+        seen = float(records["train"] + records["validation"])
+        again = float(records["train"]) if spec.upstream is None else 0.0
+        return training_flops(forward, seen + again, backward=0.0)
     looked_at = float(records["validation"] * spec.budget.validations * trainings(spec))
     return training_flops(forward, float(measured["records_seen"]), forward_only_records=looked_at)

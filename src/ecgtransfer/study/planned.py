@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ecgtransfer.datasets.store import Store
+from ecgtransfer.errors import ConfigError
 from ecgtransfer.study.macro import MacroSet
 from ecgtransfer.study.plan import Contrast, DownstreamPlan, StudyPlan
 from ecgtransfer.study.spec import RunSpec
@@ -114,3 +115,30 @@ class Expanded:
         """Fingerprint → folder of every store of the study."""
         opened = [*(downstream.store for downstream in self.downstreams), *self.upstream_stores.values()]
         return {store.fingerprint: store.path for store in opened}
+
+
+def check_fit(upstream: Store, downstream: Store) -> None:
+    """Say before any training that the encoder would not fit, or has seen what it is tested on."""
+    if upstream.fingerprint == downstream.fingerprint:
+        raise ConfigError("upstream and downstream are the same store", where=upstream.path)
+    ours, theirs = upstream.info, downstream.info
+    if ours.leads != theirs.leads:
+        raise ConfigError(
+            f"the upstream has leads {' '.join(ours.leads)} and the downstream {' '.join(theirs.leads)}",
+            where=upstream.path,
+            remedy="Prepare both with the same --leads",
+        )
+    if ours.sampling_rate != theirs.sampling_rate or ours.n_samples != theirs.n_samples:
+        raise ConfigError(
+            f"the upstream has windows of {ours.n_samples} samples at {ours.sampling_rate:g} Hz, the "
+            f"downstream of {theirs.n_samples} at {theirs.sampling_rate:g} Hz",
+            where=upstream.path,
+            remedy="Prepare both with the same --rate and --seconds",
+        )
+    if ours.recipe["name"] != theirs.recipe["name"]:
+        raise ConfigError(
+            f"the upstream was prepared by the recipe '{ours.recipe['name']}', the downstream by "
+            f"'{theirs.recipe['name']}'",
+            where=upstream.path,
+            remedy="Prepare both with the same --recipe",
+        )

@@ -113,6 +113,13 @@ def _check_paper(asked: StudyFile) -> None:
             raise MisplacedError(
                 f'protocol = "paper" fixes what [{table}] would set', (table,), f"Leave [{table}] out"
             )
+    for key in ("primary", "baselines", "margin", "specificity"):
+        if key in asked.model_fields_set:
+            raise MisplacedError(
+                f'{key} means nothing beside protocol = "paper": it has neither verdicts nor baselines',
+                (key,),
+                "Leave it out",
+            )
     free = {"seeds", "name", "store", "models", "task"}
     places: list[tuple[Place, dict[str, Any]]] = [(("pretraining",), asked.pretraining.given())]
     places += [(("upstream", number), each.given()) for number, each in enumerate(asked.upstream)]

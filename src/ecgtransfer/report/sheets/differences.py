@@ -49,6 +49,24 @@ def judged(evidence: Evidence) -> Iterable[Sheet]:
     )
 
 
+def described(evidence: Evidence) -> Iterable[Sheet]:
+    """Return the tests over seeds, which decide nothing."""
+    yield Sheet(
+        "seed_tests",
+        "Tests over seeds, which decide nothing",
+        (
+            *place(evidence),
+            Column("seeds", seeds),
+            Column("Wilcoxon, p", lambda row: number(row["seed_tests"]["wilcoxon"])),
+            Column("Nadeau and Bengio, p", lambda row: number(row["seed_tests"]["nadeau_bengio"])),
+        ),
+        [row for row in evidence.get("contrasts", []) if row.get("seed_tests")],
+        "All seeds are tested on the same patients, and these tests take them for new ones each time: they "
+        "find differences where there are none far more often than they say, and describe these patients "
+        "alone. The corrected t of Nadeau and Bengio is for runs on all labels.",
+    )
+
+
 def parts(evidence: Evidence) -> Iterable[Sheet]:
     """Return what is exploratory: statements, negative transfer, subgroups, operating points."""
     yield Sheet(
@@ -81,7 +99,7 @@ def parts(evidence: Evidence) -> Iterable[Sheet]:
     )
     yield Sheet(
         "negative_transfer",
-        "Negative transfer: statements that pre-training makes worse",
+        "Negative transfer: statements that pre-training may make worse",
         (
             *place(evidence),
             Column("statement", lambda row: row["target"], words=True),

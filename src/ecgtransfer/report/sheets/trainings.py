@@ -70,7 +70,8 @@ def costs(evidence: Evidence) -> Iterable[Sheet]:
         "After how many projects the pre-training has paid for itself",
         (*place(evidence), Column("pays for itself", lambda row: row["text"], words=True)),
         cost.get("break_even", []),
-        "Search of the learning rate included, in both arms and in the pre-training.",
+        "The search of the learning rate is included in both arms. The pre-training had one rate, given "
+        "beforehand; finding it is not counted.",
     )
     yield Sheet(
         "pretraining",
