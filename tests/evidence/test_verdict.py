@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,12 @@ def test_what_would_settle_it():
     patients = verdicts([interval(0.015, 0.01, shared=1.0)])[0].settles
     assert "the patients alone leave ±0.020, so no number of seeds settles it" in patients
     assert "1.7 times as many test patients" in patients  # (1.96 x 0.01 / 0.015)^2 = 1.71, on the grid
+    # Seeds do settle it, though nobody would run so many: the patients are not to blame.
+    spread = Spread(2e-6, 2e-6, 0.0, 0.05**2, 10, 1e9)
+    endless = verdicts([replace(interval(0.0062, 0.01), spread=spread)])[0]
+    assert endless.word == "undecided"
+    assert endless.settles.startswith("it would take more than 200 seeds if the estimate stayed; ")
+    assert spread.half_width(0.95, n_seeds=400) < 0.0062
     seeds = verdicts([interval(0.015, 0.01, seeds=5, shared=0.0)])[0].settles
     assert "seeds instead of 5 would settle it" in seeds
     more = int(seeds.split("about ")[1].split()[0])

@@ -177,5 +177,10 @@ def test_the_methods_leave_out_what_was_not_done() -> None:
     assert "lstm (given as a finished model)" in text
     paper = sample.small()
     paper["study"]["protocol"] = "paper"
-    assert "these values are optimistic" in str(methods(paper))
+    text = str(methods(paper))
+    assert "these values are optimistic" in text
+    assert "counted as absent" in text
+    assert "masked in loss" not in text
+    assert "the same for every size" not in text
+    assert "No contrast gets a verdict" in text
     assert "validation part, and the test part was evaluated once" not in str(methods(paper))

@@ -220,6 +220,8 @@ class TestForecast:
         assert "On ludb no interval will be given: AF has only 4 patients of its rarer class" in text
         assert "One seed says nothing about training noise" in text
         assert "Two pre-training seeds say too little" in text
+        alone = dataclasses.replace(FORECAST, pretraining_seeds=1)
+        assert "hold for that pre-trained network" in " ".join(forecast_lines(alone))
         paper = dataclasses.replace(FORECAST, primary=(), protocol="paper")
         assert "gives no verdicts" in "\n".join(forecast_lines(paper))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import wilcoxon
 from sklearn.metrics import roc_auc_score
 
 from ecgtransfer.datasets.store import Store
@@ -414,6 +415,13 @@ class TestBeside:
         assert any(
             row["arm"] == "frozen-random" and row["high"] < 0 for row in by_place.values() if row["high"]
         )
+
+    def test_tests_over_seeds_are_there_and_decide_nothing(self, found: Found, runs: Gathered) -> None:
+        for row in found["contrasts"]:
+            told = row["seed_tests"]
+            assert told["wilcoxon"] == pytest.approx(wilcoxon(row["per_seed"]).pvalue)
+            # The correction is for training sets that overlap because they are all of the same data.
+            assert (told["nadeau_bengio"] is None) == (not row["n_is_all"])
 
     def test_gains_with_few_labels_are_held_against_those_with_most(self, found: Found) -> None:
         rows = found["gains"]

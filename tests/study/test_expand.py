@@ -545,6 +545,19 @@ class TestRefused:
         said = self.refused(make_plan(down.path, None, upstreams=upstreams))
         assert "the upstreams 'a' and 'b' are the same" in said
 
+    def test_several_models_where_only_the_first_would_be_used(
+        self, down: Store, model: Path, stores: dict[str, Store], tmp_path: Path
+    ) -> None:
+        train_model(tmp_path / "second", stores["up-a"], seed=1)
+        given = UpstreamPlan("given", models=(model, tmp_path / "second"))
+        upstreams = (make_upstream(stores["up-b"].path, "first"), given)
+        said = self.refused(make_plan(down.path, None, upstreams=upstreams))
+        assert f"2 models of {NETWORK} are given for 'given', and only those of the first" in said
+        # Named first, they are crossed with the seeds.
+        upstreams = (given, make_upstream(stores["up-b"].path, "later"))
+        expanded = expand(make_plan(down.path, None, upstreams=upstreams))
+        assert [len(start.names) for start in expanded.starts] == [2, 1]
+
     def test_an_altered_store(self, down: Store, up: Store, tmp_path: Path) -> None:
         shutil.copytree(down.path, tmp_path / "odd.ecgs")
         shard = tmp_path / "odd.ecgs" / "signals-00000.npy"

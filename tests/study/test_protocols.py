@@ -20,7 +20,7 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import train_test_split
 
 from ecgtransfer.datasets.store import Store
-from ecgtransfer.errors import ConfigError, ModelError
+from ecgtransfer.errors import ConfigError, DataError, ModelError
 from ecgtransfer.networks import load_model, read_card
 from ecgtransfer.study import learn
 from ecgtransfer.study.evaluation import evaluate_model
@@ -390,6 +390,22 @@ class TestPlans:
         # Every start is a pre-training of this study, of the same network.
         made = {f"run:{spec.id}": spec for spec in specs if spec.arm == "pretrain"}
         assert all(made[str(run.spec.upstream)].network == run.spec.network for run in fine_tuned)
+
+    def test_stores_that_do_not_fit_are_refused_before_anything_is_trained(self, plans: Path) -> None:
+        shutil.rmtree(plans / "ptb-paper.ecgs")
+        write_store(plans / "ptb-paper.ecgs", recipe="paper", seed=3, n=40, n_samples=40)
+        with pytest.raises(ConfigError, match=r"windows of .* samples.*same --rate and --seconds"):
+            expand(read_plan(plans / "paper.toml"))
+
+    def test_unread_stores_can_be_left_unverified(self, plans: Path) -> None:
+        """A dry run need not read every byte; a run does."""
+        signals = next((plans / "ptb-paper.ecgs").glob("signals-*.npy"))
+        content = bytearray(signals.read_bytes())
+        content[-1] ^= 1
+        signals.write_bytes(content)
+        assert len(expand(read_plan(plans / "paper.toml"), verify=False).planned) == 120
+        with pytest.raises(DataError, match="signals"):
+            expand(read_plan(plans / "paper.toml"))
 
     def test_the_size_experiment(self, plans: Path) -> None:
         plan = read_plan(plans / "paper-size.toml")

@@ -182,6 +182,10 @@ class TestWhatItMeans:
         for key, table in (("updates", "[budget]\nupdates = 3"), ("rates", "[search]\nrates = [0.1]")):
             assert key not in (message := said(place, f"{text}\n{table}\n")), message
             assert 'protocol = "paper" fixes' in message
+        for line in ("margin = 0.02", "specificity = 0.8", 'baselines = ["age-sex"]'):
+            assert 'means nothing beside protocol = "paper"' in said(place, f"{line}\n{text}")
+        primary = '\n[[primary]]\ndownstream = "down"\nsize = "all"\n'
+        assert "primary means nothing beside" in said(place, text + primary)
         message = said(place, text.replace('store = "up.ecgs"', 'store = "up.ecgs"\nbatch_size = 4'))
         assert message == 'plan.toml, line 6: protocol = "paper" fixes batch_size. Leave it out'
 

@@ -16,7 +16,7 @@ def selfcheck(
         typer.Option(
             "--tables",
             min=1,
-            help="Simulated tables per case, five times as many where nothing may be claimed; bounds need 2,000.",
+            help="Simulated tables per case, five times as many where nothing may be claimed; needs 2,000.",
         ),
     ] = 2000,
     trainings: Annotated[

@@ -113,9 +113,13 @@ def _recordings(evidence: Evidence, cite: Citations) -> str:
         f"{' and across' if across else ' the downstream'} datasets"
         + (f"; {number(pairs)} pairs were found downstream." if pairs else "; none was found downstream.")
     )
-    parts.append(
-        "Statements that a dataset does not annotate were masked in loss and metrics, not taken as absent."
-    )
+    if _published(evidence):
+        parts.append("What a dataset does not annotate counted as absent, as in the published study.")
+    else:
+        parts.append(
+            "Statements that a dataset does not annotate were masked in loss and metrics, not taken as "
+            "absent."
+        )
     return " ".join(parts)
 
 
@@ -154,10 +158,9 @@ def _arms(evidence: Evidence, cite: Citations) -> str:
 
 def _splits(evidence: Evidence, cite: Citations) -> str:
     if _published(evidence):
-        return (
-            "Recordings were divided as in the published study, by recording and not by patient where that "
-            "study did so; the smaller training sets are the first recordings."
-        )
+        told = evidence.get("protocol", {})
+        rules = [f"{name}: {told[name]}" for name in ("test part", "subsets") if name in told]
+        return f"Recordings were divided as in the published study ({'; '.join(rules)})."
     cells = evidence.get("cells", [])
     sizes = []
     for name in unique(cell["downstream"] for cell in cells):
@@ -188,6 +191,13 @@ def _beyond_n(evidence: Evidence) -> str:
 def _training(evidence: Evidence, cite: Citations) -> str:
     told, study = evidence.get("protocol", {}), evidence.get("study", {})
     updates = study.get("updates") or told.get("updates per training")
+    if _published(evidence):
+        rules = [f"{name}: {told[name]}" for name in ("budget", "learning rate", "weights") if name in told]
+        return (
+            f"Training followed the published study ({'; '.join(rules)}). The weights were those of the "
+            "epoch with the best result on the test part, and that result was reported: these values are "
+            "optimistic, and are shown to measure by how much."
+        )
     parts = []
     if updates:
         batch = f" of up to {told['batch size']} recordings" if "batch size" in told else ""
@@ -195,12 +205,6 @@ def _training(evidence: Evidence, cite: Citations) -> str:
             f"Each training had {number(updates)} updates{batch}, the same for every size, so that size is "
             "not confounded with training time."
         )
-    if _published(evidence):
-        parts.append(
-            "As in the published study, the epoch with the best result on the test part was reported: these "
-            "values are optimistic, and are shown to measure by how much."
-        )
-        return " ".join(parts)
     parts.append(
         f"The loss was binary cross-entropy over known labels; the optimiser AdamW {cite('adamw')}"
         + (

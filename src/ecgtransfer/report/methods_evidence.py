@@ -13,6 +13,13 @@ from ecgtransfer.report.view import Evidence, arm_label, budget_rows, level, num
 def outcome(evidence: Evidence, cite: Citations) -> str:
     """Say what was measured, and which contrasts the plan named."""
     judged = [row for row in evidence.get("contrasts", []) if row.get("verdict")]
+    if evidence.get("study", {}).get("protocol") == "paper":
+        score = evidence.get("protocol", {}).get("score", "its F1")
+        return (
+            f"The outcome was the score of the published study ({score}); beside it stands the macro AUROC "
+            "of the same weights on the same test recordings. No contrast gets a verdict: the weights were "
+            "chosen by what they are judged by."
+        )
     text = (
         "The outcome was the area under the receiver operating characteristic (AUROC) on test recordings, "
         "averaged over the targets with enough positives and negatives in every test part (macro AUROC), a "

@@ -210,6 +210,14 @@ def _given(plan: StudyPlan, upstream: UpstreamPlan, served: Sequence[Downstream]
     for network, own in folders.items():
         cards = [read_card(folder) for folder in own]
         hashes = [str(card["weights_sha256"]) for card in cards]
+        headline = plan.headline
+        if len(own) > 1 and (headline is None or headline[:2] != (network, upstream.name)):
+            raise ConfigError(
+                f"{len(own)} models of {network} are given for '{upstream.name}', and only those of the "
+                "first network and upstream are crossed with the seeds",
+                where=own[1],
+                remedy="Give one of them here, or name this network and upstream first",
+            )
         if len(set(hashes)) < len(hashes):
             raise ConfigError(
                 f"the same model of {network} is given twice", where=own[0], remedy="Give it once"
