@@ -18,8 +18,9 @@ import ecgtransfer.selfcheck
 from ecgtransfer.cli.main import app
 from ecgtransfer.errors import ConfigError
 from ecgtransfer.evidence import Interval, Verdict, verdicts
-from ecgtransfer.evidence.selfcheck import Case, Outcome, assess, clopper_pearson, covers
+from ecgtransfer.evidence.elementary import clopper_pearson
 from ecgtransfer.selfcheck import run, trainings
+from ecgtransfer.selfcheck.bounds import Case, Outcome, assess, covers
 from ecgtransfer.selfcheck.tables import Design, predictions, separations, training_noise
 
 RNG = np.random.default_rng

@@ -50,7 +50,7 @@ def selfcheck(
 
 
 def _print(found: dict[str, Any]) -> None:
-    from ecgtransfer.evidence.selfcheck import ENOUGH
+    from ecgtransfer.selfcheck.bounds import ENOUGH
 
     for row in found["cases"]:
         case, words = row["case"], row["words"]

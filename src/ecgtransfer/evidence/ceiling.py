@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecgtransfer.errors import DataError
+from ecgtransfer.evidence.elementary import clopper_pearson
 
 # Which way errors go.
 CASES = ("symmetrical", "missed only", "invented only")
@@ -136,7 +137,7 @@ def noise_ceiling(
         return NoiseCeiling(
             target, basis, 0, None, None, None, None, None, None, None, None, None, None, None, cases, text
         )
-    low, high = _clopper_pearson(differ, n, level)
+    low, high = clopper_pearson(differ, n, level)
     own = float(np.concatenate([a, b]).mean())
     share = own if prevalence is None else prevalence
     kappa, kappa_low, kappa_high = _kappa(a, b, level)
@@ -221,15 +222,6 @@ def perfect(rates: tuple[float, float] | None, prevalence: float) -> float | Non
         return None
     right, wrong = truth * (1.0 - missed) / prevalence, truth * missed / (1.0 - prevalence)
     return 0.5 * (1.0 + right - wrong)
-
-
-def _clopper_pearson(k: int, n: int, level: float) -> tuple[float, float]:
-    from scipy.special import betaincinv  # slow to import, and not among the core dependencies
-
-    tail = (1.0 - level) / 2.0
-    low = float(betaincinv(k, n - k + 1, tail)) if k > 0 else 0.0
-    high = float(betaincinv(k + 1, n - k, 1.0 - tail)) if k < n else 1.0
-    return low, high
 
 
 def _kappa(

@@ -28,6 +28,7 @@ from typing import Literal
 import numpy as np
 
 from ecgtransfer.errors import DataError
+from ecgtransfer.evidence.elementary import student_interval
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def break_even(
         raise DataError(f"level {level} must lie within (0, 1)")
     savings = theirs - mine
     saving = float(savings.mean())
-    low, high = _student(savings, level)
+    low, high = student_interval(savings, level)
     lost = 0 if arm_reached is None else int((~np.asarray(arm_reached, bool)).sum())
     late = 0 if scratch_reached is None else int((~np.asarray(scratch_reached, bool)).sum())
     counted = f", counted in {unit}{f' {per_project}' if per_project else ''}"
@@ -207,16 +208,6 @@ def break_even(
     if late:
         sure += f"; {late} of {len(theirs)} runs from scratch never got there and count as if they just had"
     return told("after", f"Pre-training pays for itself after {after} ({sure})", (projects, least, most))
-
-
-def _student(savings: np.ndarray, level: float) -> tuple[float | None, float | None]:
-    """Return Student's interval of the mean; nothing from one seed."""
-    if len(savings) < 2:
-        return None, None
-    from scipy.special import stdtrit  # slow to import, and not among the core dependencies
-
-    half = float(stdtrit(len(savings) - 1, (1.0 + level) / 2.0) * savings.std(ddof=1) / len(savings) ** 0.5)
-    return float(savings.mean()) - half, float(savings.mean()) + half
 
 
 def _projects(pretraining: float, saving: float) -> int:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ecgtransfer.errors import DataError
 from ecgtransfer.evidence.auroc import patient_weights
-from ecgtransfer.evidence.intervals import MINIMUM_POSITIVES, Interval, Seeded, limits, spread_of
+from ecgtransfer.evidence.intervals import LEAST_KEPT, MINIMUM_POSITIVES, Interval, Seeded, limits, spread_of
 from ecgtransfer.evidence.runs import (
     PairedRun,
     RankedRun,
@@ -33,9 +33,6 @@ from ecgtransfer.evidence.runs import (
     patients_of,
     support_of,
 )
-
-# Of a covariance of runs that share hardly a patient little is left to correct.
-_LEAST_KEPT = 0.25
 
 
 class Run(Seeded, Protocol):
@@ -145,7 +142,7 @@ def influence_cover(influences: NDArray[np.float64], members: NDArray[np.bool_])
     m = np.maximum(np.diag(common), 2.0)
     kept = 1.0 - 1.0 / m[:, None] - 1.0 / m[None, :] + common / np.outer(m, m)
     np.fill_diagonal(kept, 1.0 - 1.0 / m)
-    return np.asarray(influences @ influences.T / np.maximum(kept, _LEAST_KEPT))
+    return np.asarray(influences @ influences.T / np.maximum(kept, LEAST_KEPT))
 
 
 def crossed_interval(

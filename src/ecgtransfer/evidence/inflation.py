@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgtransfer.evidence.elementary import student_interval
+
 # What names a row: the runs of a row differ in their seeds alone.
 KEYS = ("downstream", "network", "upstream", "arm", "n")
 
@@ -58,7 +60,7 @@ def inflation_rows(
     for cell, found in cells.items():
         known = [paper for paper in found if paper is not None]
         values = np.array([paper["inflation"] for paper in known])
-        low, high = _student(values, level)
+        low, high = student_interval(values, level)
         rows.append(
             {
                 **dict(zip(KEYS, cell, strict=True)),
@@ -96,12 +98,3 @@ def inflation_sentence(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _mean(values: Sequence[float] | NDArray[np.float64]) -> float | None:
     return float(np.mean(values)) if len(values) else None
-
-
-def _student(values: NDArray[np.float64], level: float) -> tuple[float | None, float | None]:
-    if len(values) < 2:
-        return None, None
-    from scipy.special import stdtrit
-
-    half = float(stdtrit(len(values) - 1, 0.5 + level / 2)) * values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean() - half), float(values.mean() + half)

@@ -62,7 +62,7 @@ __all__ += ["difference_of_gains", "paired_difference", "run_covariance", "sprea
 # Below this many test patients in the rarer class of a target no interval is given.
 MINIMUM_POSITIVES = 10
 # Where runs share hardly a patient, correcting their covariance further would blow up its noise.
-_LEAST_KEPT = 0.25
+LEAST_KEPT = 0.25
 
 
 class Seeded(Protocol):
@@ -221,7 +221,7 @@ def run_covariance(resampled: NDArray[np.float64], support: Support) -> NDArray[
         scale = np.sqrt(pairs / np.outer(m - 1.0, m - 1.0))
         # A target's part in the covariance is proportional to the patients in common over those of each fold.
         share += common / pairs
-        kept += common / pairs * np.maximum(expected * scale, _LEAST_KEPT)
+        kept += common / pairs * np.maximum(expected * scale, LEAST_KEPT)
     correction = np.divide(kept, share, out=np.ones_like(kept), where=share > 0)
     np.fill_diagonal(correction, 1.0)
     return np.asarray(cover / correction)

@@ -1,7 +1,7 @@
 """The check of the evidence, told in one place: tables with a known truth → intervals → verdicts → bounds.
 
 Tables come from `tables` and `trainings`, which know nothing of `evidence`; what their verdicts are worth is
-judged by `evidence.selfcheck`.
+judged by `bounds`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 from ecgtransfer.evidence import MARGIN, Interval, PairedRun, Verdict, paired_difference, verdicts
 from ecgtransfer.evidence.descriptive import seed_tests
 from ecgtransfer.evidence.expected import Expectation, expected_half_width
-from ecgtransfer.evidence.selfcheck import WORDS, Case, Finding, Outcome, assess, covers
 from ecgtransfer.progress import Progress
+from ecgtransfer.selfcheck.bounds import WORDS, Case, Finding, Outcome, assess, covers
 from ecgtransfer.selfcheck.tables import Design, predictions, training_noise
 from ecgtransfer.selfcheck.trainings import SEEDS, experiment
 from ecgtransfer.workers import each

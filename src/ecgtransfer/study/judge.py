@@ -16,12 +16,10 @@ from ecgtransfer import __version__
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ModelError
 from ecgtransfer.study.ledger import Predictions
+from ecgtransfer.study.plan import SPECIFICITY
 from ecgtransfer.study.protocols import protocol
 from ecgtransfer.study.spec import RunSpec
 from ecgtransfer.training import evaluate, known_bce, specificity_thresholds, thresholds
-
-# Where the sensitivity of a target is read off: the threshold comes from the validation part.
-SPECIFICITY = 0.9
 
 # Fewer positives or negatives in a test part are no basis for a metric: one alone makes an AUROC of 0 or 1.
 MINIMUM_TO_JUDGE = 2

@@ -16,6 +16,7 @@ from ecgtransfer.study.spec import Budget
 from ecgtransfer.transfer import PRETRAIN, get_arm
 
 MOST_PRIMARY = 8
+# Where every run reads off sensitivities; a plan may ask for another one beside it.
 SPECIFICITY = 0.9
 RATES = (3e-4, 1e-3, 3e-3)
 PRETRAINING_RATE = 1e-3

@@ -19,6 +19,7 @@ from ecgtransfer.report.sheets.columns import (
 )
 from ecgtransfer.report.sheets.table import Column, Row, Sheet
 from ecgtransfer.report.view import Evidence, difference, duration, number, share, size_label
+from ecgtransfer.study.plan import SPECIFICITY
 
 _MEASURES = (
     ("AUPRC", "auprc"), ("F1", "f1"), ("Brier", "brier"), ("ECE", "ece"), ("sensitivity", "sensitivity"),
@@ -105,7 +106,8 @@ def means(evidence: Evidence) -> Iterable[Sheet]:
             Column("diverged", figure("diverged")),
         ),
         cells,
-        "Macro means on the test part; F1 and sensitivity at thresholds of the validation part.",
+        f"Macro means on the test part; F1, and sensitivity at a specificity of {SPECIFICITY:g}, at thresholds "
+        "of the validation part.",
     )
     yield Sheet(
         "seeds",

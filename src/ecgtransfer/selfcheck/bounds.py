@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ecgtransfer.evidence.elementary import clopper_pearson
 from ecgtransfer.evidence.verdict import Word
 
 WORDS: tuple[Word, ...] = ("helps", "harms", "equivalent", "undecided")
@@ -185,16 +186,6 @@ def covers(what: str, covered: Sequence[bool], least: float) -> Check:
     low, high = clopper_pearson(count, of)
     bound = f"not below {100 * least:g} %"
     return Check(what, count, of, count / of, low, high, bound, high >= least)
-
-
-def clopper_pearson(count: int, of: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the exact interval of a rate."""
-    from scipy.special import betaincinv
-
-    tail = (1.0 - level) / 2.0
-    low = float(betaincinv(count, of - count + 1, tail)) if count else 0.0
-    high = float(betaincinv(count + 1, of - count, 1.0 - tail)) if count < of else 1.0
-    return low, high
 
 
 def _at_most(what: str, count: int, of: int, most: float, most_high: float) -> Check:
