@@ -106,8 +106,8 @@ def means(evidence: Evidence) -> Iterable[Sheet]:
             Column("diverged", figure("diverged")),
         ),
         cells,
-        f"Macro means on the test part; F1, and sensitivity at a specificity of {SPECIFICITY:g}, at thresholds "
-        "of the validation part.",
+        f"Macro means on the test part; F1, and sensitivity at a specificity of {SPECIFICITY:g}, at "
+        "thresholds of the validation part.",
     )
     yield Sheet(
         "seeds",
