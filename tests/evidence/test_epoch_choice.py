@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 from sklearn.metrics import f1_score
 
 from ecgtransfer.errors import DataError
@@ -123,6 +124,57 @@ def test_halves_divide_no_patient() -> None:
     alone = choose_on_test(labels, logits, np.arange(80), np.random.default_rng(0))
     assert by_patient.crossfitted == pytest.approx(alone.crossfitted)
     assert by_record.inflation < 0.8 * by_patient.inflation
+
+
+def scored(hits: ArrayLike, positives: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return labels, logits and groups of one target whose F1 after each epoch is ``hits / positives``.
+
+    As many records are called as are positive, and F1 = 2 hits / (calls + positives).
+    """
+    labels = np.repeat([1.0, 0.0], positives)[:, None]
+    record = np.arange(2 * positives)
+    right = np.asarray(hits)[:, None]
+    called = (record < right) | ((record >= positives) & (record < 2 * positives - right))
+    return labels, np.where(called, 1.0, -1.0)[:, :, None], record
+
+
+@pytest.mark.parametrize(
+    ("hits", "expected"),
+    [
+        # A zigzag of 0.1 around its mean: of the squares, 4 x 0.01, the line of slope 0.04 takes 5 x 0.04^2.
+        ([0, 9, 0, 1, 5, 7, 5, 7], (0.032 / 2) ** 0.5),
+        # The same on a line that rises by 0.1 per epoch: what is learnt is no jitter.
+        ([9, 9, 0, 1, 3, 6, 5, 8], (0.032 / 2) ** 0.5),
+        # Three epochs leave one degree of freedom: |a - 2b + c| / sqrt(6).
+        ([1, 9, 2, 6, 4], 0.6 / 6**0.5),
+        ([10, 0, 2, 4, 6, 8], 0.0),
+    ],
+)
+def test_the_jitter_is_what_a_line_through_the_second_half_of_the_epochs_leaves(
+    hits: list[int], expected: float
+) -> None:
+    found = choose_on_test(*scored(hits, 10), np.random.default_rng(0), halvings=1)
+    assert found.scores == pytest.approx([hit / 10 for hit in hits])
+    assert found.jitter == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("epochs", "known"), [(1, False), (4, False), (5, True)])
+def test_fewer_than_three_settled_epochs_have_no_jitter(epochs: int, known: bool) -> None:
+    found = choose_on_test(*scored([3, 1, 4, 1, 5][:epochs], 10), np.random.default_rng(0), halvings=1)
+    assert (found.jitter is not None) == known
+
+
+def test_the_square_of_the_jitter_is_on_average_the_variance_around_the_trend() -> None:
+    """Scores that scatter by 0.04 around a rising line, in steps of 1/1000; six of twelve have settled."""
+    random = np.random.default_rng(21)
+    scores = 0.4 + 0.02 * np.arange(12) + 0.04 * random.normal(size=(400, 12))
+    squares = []
+    for hits in np.rint(1000 * scores).astype(int):
+        found = choose_on_test(*scored(hits, 1000), random, halvings=1)
+        assert found.jitter is not None
+        squares.append(found.jitter**2)
+    # 400 times 4 degrees of freedom: known to 3.5 %. Divided by 5 or 6 instead of 4 it would be 20 % off.
+    assert np.mean(squares) == pytest.approx(0.04**2, rel=0.1)
 
 
 def test_what_cannot_be_measured_is_said() -> None:

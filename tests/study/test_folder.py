@@ -273,12 +273,30 @@ class TestRead:
         study = freeze(both, tmp_path / "study")
         assert len(down.duplicates) == 2
         for name, task in (("down", "waves"), ("few", "few")):
-            labels, found = down.labels(down.task(task)), study.duplicate_labels(name)
-            assert found["target"].tolist() == 2 * list(down.task(task).target_names)
-            for side, column in (("first", "a"), ("second", "b")):
-                np.testing.assert_array_equal(
-                    found[side].to_numpy(), labels[down.duplicates[column].to_numpy()].reshape(-1)
-                )
+            labels, found = down.labels(down.task(task)), study.labelled_twice(name)
+            assert set(found["by"]) == {"duplicates"}
+            for place, target in enumerate(down.task(task).target_names):
+                own = found[found["target"] == target]
+                pairs = [labels[down.duplicates[side].to_numpy(), place] for side in ("a", "b")]
+                known = ~np.isnan(pairs).any(axis=0)  # what is unknown on one side says nothing
+                np.testing.assert_array_equal(own["first"].to_numpy(), pairs[0][known])
+                np.testing.assert_array_equal(own["second"].to_numpy(), pairs[1][known])
+
+    def test_second_opinions_are_kept_beside_the_first(self, expanded: Expanded, tmp_path: Path) -> None:
+        store = write_store(tmp_path / "read-twice.ecgs", second=50)
+        read_twice = dataclasses.replace(
+            expanded.downstreams[0],
+            plan=dataclasses.replace(expanded.downstreams[0].plan, name="read-twice"),
+            store=store,
+        )
+        both = dataclasses.replace(expanded, downstreams=(*expanded.downstreams, read_twice))
+        found = freeze(both, tmp_path / "study").labelled_twice("read-twice")
+        first = store.labels(store.task("waves"))[:50, 0]
+        assert set(found["by"]) == {"second opinions"}
+        assert set(found["target"]) == {"slow"}
+        assert len(found) == (~np.isnan(first)).sum()
+        differ = (found["first"] != found["second"]).sum()
+        assert differ == (~np.isnan(first[::10])).sum()
 
     @pytest.mark.parametrize(
         ("name", "change"),

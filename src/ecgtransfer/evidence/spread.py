@@ -192,8 +192,14 @@ class Spread:
         shared, own = self.shared / patients_times, self.own / patients_times
         between = max(0.0, self.between - self.own) + own if self.n_seeds > 1 else 0.0
         trainings = self.between_pretrainings + self.interaction * (1.0 / seeds - 1.0 / self.n_seeds)
+        # In a crossed design patients have a part in single pre-trainings too, which other seeds leave.
+        beyond = self.patients - self.shared - self.own / self.n_seeds if self.n_pretrainings > 1 else 0.0
         # Where the number of seeds stays, so does what these runs say of the patients.
-        patients = self.patients / patients_times if seeds == self.n_seeds else shared + own / seeds
+        patients = (
+            self.patients / patients_times
+            if seeds == self.n_seeds
+            else shared + own / seeds + max(0.0, beyond) / patients_times
+        )
         return replace(
             self,
             patients=patients,

@@ -82,11 +82,13 @@ def recommend(findings: Mapping[str, Any]) -> Recommendation | None:
     if not tuned:
         return _told(_best(scratch), False, "nothing else was run with all labels")
     if not open_:
-        harmful = set(found.values()) == {"harms"}
-        why = (
-            "fine-tuning harms by the verdict of the study"
-            if harmful
-            else "fine-tuning makes no difference that matters, and scratch needs no upstream"
+        why = {
+            frozenset({"harms"}): "fine-tuning harms by the verdict of the study",
+            frozenset({"equivalent"}): "fine-tuning makes no difference that matters, and scratch needs no "
+            "upstream",
+        }.get(
+            frozenset(str(word) for word in found.values()),
+            "fine-tuning harms or makes no difference that matters, by the verdicts of the study",
         )
         return _told(_best(scratch), True, why)
     return _told(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError
 from ecgtransfer.networks import is_model, read_card
 from ecgtransfer.study.expand import expand
-from ecgtransfer.study.folder import PLAN, read_study
+from ecgtransfer.study.folder import PLAN, question, read_study
 from ecgtransfer.study.plan import (
     FIRST_TUNING_SEED,
     MOST_PRIMARY,
@@ -89,19 +90,18 @@ def ask(
 
 
 def choose(
-    question: Mapping[Effort, StudyPlan], folder: Path, minutes: float, workers: int
+    plans: Mapping[Effort, StudyPlan], folder: Path, minutes: float, workers: int
 ) -> tuple[Effort, float | None]:
     """Return the largest effort that fits the time, and the seconds it is expected to take."""
     if (folder / PLAN).exists():
         # Timed anew, another rung might fit: what was begun is what goes on.
         begun = read_study(folder).description["plan"]
-        for effort, plan in question.items():
-            asked = (plan.budget.updates, plan.seeds, plan.upstreams[0].budget.updates)
-            if asked == (begun["budget"]["updates"], begun["seeds"], _pretraining_updates(begun)):
+        for effort, plan in plans.items():
+            if _rung(question(plan)) == _rung(begun):
                 return effort, None
     rates: Rates | None = None
-    smallest = list(question)[-1]
-    for effort, plan in question.items():
+    smallest = list(plans)[-1]
+    for effort, plan in plans.items():
         # Every byte was verified for the audit.
         expanded = expand(plan, verify=False)
         rates = rates or measure_rates(expanded)
@@ -115,8 +115,11 @@ def choose(
     )
 
 
-def _pretraining_updates(begun: Mapping[str, Any]) -> int:
-    return int(begun["upstreams"][0]["budget"]["updates"])
+def _rung(plan: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return by what the efforts differ."""
+    upstream = plan["upstreams"][0]
+    own = [plan[key] for key in ("seeds", "budget", "rates", "tuning_seeds", "convergence")]
+    return (*own, upstream["budget"], upstream["seeds"], plan["downstreams"][0]["sizes"])
 
 
 def _origins(upstreams: Sequence[Path], task: str | None) -> list[UpstreamPlan]:
@@ -130,13 +133,16 @@ def _origins(upstreams: Sequence[Path], task: str | None) -> list[UpstreamPlan]:
         else:
             origins.append(UpstreamPlan(Store.open(path, verify=False).info.name, store=path, task=task))
     origins += [UpstreamPlan(name, models=tuple(paths)) for (name, *_), paths in models.items()]
-    names = [origin.name for origin in origins]
-    # Two stores may have been given one name; the second is then called NAME-2.
-    return [
-        dataclasses.replace(origin, name=f"{origin.name}-{seen + 1}" if seen else origin.name)
-        for place, origin in enumerate(origins)
-        for seen in [names[:place].count(origin.name)]
-    ]
+    # Two stores may have been given one name; the second is then called NAME-2, or what of that is free.
+    taken = {origin.name for origin in origins}
+    named: list[UpstreamPlan] = []
+    for origin in origins:
+        name = origin.name
+        if name in [each.name for each in named]:
+            name = next(free for number in count(2) if (free := f"{origin.name}-{number}") not in taken)
+            taken.add(name)
+        named.append(dataclasses.replace(origin, name=name))
+    return named
 
 
 def _networks(origins: Sequence[UpstreamPlan]) -> tuple[str, ...]:

@@ -172,7 +172,7 @@ def read_study(out: Path) -> Study:
 
 def _described(expanded: Expanded) -> dict[str, Any]:
     description = {
-        "plan": _question(expanded.plan),
+        "plan": question(expanded.plan),
         "downstreams": [_told(downstream, expanded.plan) for downstream in expanded.downstreams],
         "upstreams": [_origin(start) for start in expanded.starts],
         "primary": [dataclasses.asdict(contrast) for contrast in expanded.primary],
@@ -206,12 +206,13 @@ def _meant(run: Planned) -> dict[str, Any]:
     }
 
 
-def _question(plan: StudyPlan) -> dict[str, Any]:
-    """Return the plan without its paths: a study may move, and what lies there is named by content."""
-    question = dataclasses.asdict(plan)
+def question(plan: StudyPlan) -> dict[str, Any]:
+    """Return the plan as JSON-able values, without its paths: a study may move, and content names content."""
+    asked = dataclasses.asdict(plan)
     for key, paths in (("upstreams", ("store", "models")), ("downstreams", ("store",))):
-        question[key] = [{k: v for k, v in each.items() if k not in paths} for each in question[key]]
-    return question
+        asked[key] = [{k: v for k, v in each.items() if k not in paths} for each in asked[key]]
+    told: dict[str, Any] = json.loads(json.dumps(asked))
+    return told
 
 
 def _told(downstream: Downstream, plan: StudyPlan) -> dict[str, Any]:
