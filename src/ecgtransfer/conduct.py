@@ -13,6 +13,7 @@ from ecgtransfer.report.export import write_tables
 from ecgtransfer.report.html import write_report
 from ecgtransfer.report.summary import summarise
 from ecgtransfer.report.tables import markdown
+from ecgtransfer.study.devices import DeviceKind
 from ecgtransfer.study.executors import Listener, execute
 from ecgtransfer.study.expand import expand
 from ecgtransfer.study.folder import Study, freeze, read_study
@@ -36,6 +37,7 @@ def conduct(
     executor: Literal["local", "ray"] = "local",
     address: str | None = None,
     gpus_per_run: float = 0.0,
+    device: DeviceKind = "cpu",
     listener: Listener | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
@@ -53,7 +55,10 @@ def conduct(
     address : str, optional
         Of a running Ray cluster.
     gpus_per_run : float
-        Of a Ray node, for each run; a share, such as 0.25, where several runs fit on one.
+        Of a Ray node, for each run; a share, such as 0.25, where several runs fit on one. Above 0 networks
+        compute there.
+    device : {'cpu', 'cuda'}
+        Where the networks of local processes compute.
     listener : Listener, optional
         Told of every run that begins and ends.
 
@@ -85,6 +90,7 @@ def conduct(
                 executor=executor,
                 address=address,
                 gpus_per_run=gpus_per_run,
+                device=device,
                 listener=listener,
                 quiet=quiet,
             )

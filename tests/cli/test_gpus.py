@@ -1,4 +1,4 @@
-"""`ecgtransfer study run --gpus-per-run`: the share of a GPU that is asked for reaches the executor."""
+"""`ecgtransfer study run --gpus-per-run` and `--device`: what is asked for reaches the executor."""
 
 from __future__ import annotations
 
@@ -57,10 +57,12 @@ def call(monkeypatch: pytest.MonkeyPatch, *words: object) -> object:
 def test_conduct_hands_it_on_and_asks_for_none_by_itself(tmp_path: Path, asked: list[dict[str, Any]]) -> None:
     down = write_store(tmp_path / "down.ecgs")
     plan = make_plan(down.path, None, arms=("frozen-random",), baselines=())
-    for number, options in enumerate(({}, {"gpus_per_run": 0.25})):
+    wanted: tuple[dict[str, Any], ...] = ({}, {"gpus_per_run": 0.25}, {"device": "cuda"})
+    for number, options in enumerate(wanted):
         with pytest.raises(StudyError, match="asked"):
             conduct(plan, tmp_path / str(number), quiet=True, **options)
-    assert [options["gpus_per_run"] for options in asked] == [0.0, 0.25]
+    assert [options["gpus_per_run"] for options in asked] == [0.0, 0.25, 0.0]
+    assert [options["device"] for options in asked] == ["cpu", "cpu", "cuda"]
 
 
 def test_the_option_arrives(
@@ -75,10 +77,38 @@ def test_the_option_arrives(
 
 
 @pytest.mark.parametrize(
+    ("words", "device", "workers"),
+    [
+        ((), "cpu", 7),
+        (("--device", "cuda"), "cuda", 1),
+        (("--device", "cuda", "--workers", "3"), "cuda", 3),
+    ],
+)
+def test_processes_share_a_gpu_only_where_they_are_asked_to(
+    tmp_path: Path,
+    asked: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    device: str,
+    workers: int,
+) -> None:
+    monkeypatch.setattr("ecgtransfer.cli.options.cores", lambda: 7)
+    write_store(tmp_path / "down.ecgs")
+    (tmp_path / "plan.toml").write_text(PLAN)
+    given = ("study", "run", tmp_path / "plan.toml", "-o", tmp_path / "out", "--quiet", *words)
+    assert call(monkeypatch, *given) == 2
+    [options] = asked
+    assert (options["executor"], options["device"], options["workers"]) == ("local", device, workers)
+
+
+@pytest.mark.parametrize(
     ("words", "says"),
     [
         (("--gpus-per-run", "0.25"), "--gpus-per-run: belongs to --executor ray"),
         (("--gpus-per-run", "-1", "--executor", "ray"), "Invalid value for '--gpus-per-run'"),
+        (("--device", "gpu"), "unknown device 'gpu'. Known: cpu, and cuda, which is a GPU"),
+        (("--device", "cuda", "--executor", "ray"), "--device: belongs to --executor local"),
+        (("--device", "cuda", "--dry-run"), "--device: goes without --dry-run"),
     ],
 )
 def test_what_is_refused(

@@ -15,15 +15,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import StudyError
-from ecgtransfer.study.crews import Task
+from ecgtransfer.study.crews import Task, carry_out
 from ecgtransfer.study.executors import execute
 from ecgtransfer.study.leases import Leases, holders
 from ecgtransfer.study.ledger import Ledger
@@ -140,6 +141,28 @@ def at_work(ledger: Ledger) -> set[tuple[str, str]]:
     return {(name[1], name[2]) for name in (path.parent.name.split(".") for path in found)}
 
 
+def ray_nodes() -> list[dict[str, Any]]:
+    import ray
+
+    return list(ray.nodes())
+
+
+class Told:
+    """A listener that keeps what nodes hand back."""
+
+    def __init__(self) -> None:
+        self.contents: list[dict[str, Any]] = []
+
+    def started(self, spec: RunSpec) -> None:
+        pass
+
+    def finished(self, spec: RunSpec, content: dict[str, Any]) -> None:
+        self.contents.append(content)
+
+    def elsewhere(self, specs: Sequence[RunSpec]) -> None:
+        pass
+
+
 def test_a_node_is_lost_and_the_ledger_is_that_of_local_processes(
     cluster: Any, specs: list[RunSpec], locations: Locations, ledger: Ledger, tmp_path: Path
 ) -> None:
@@ -193,11 +216,53 @@ def test_errors_of_a_node_come_through_and_cost_nothing(
 def test_a_share_of_a_gpu_for_each_run(
     cluster: Any, specs: list[RunSpec], locations: Locations, ledger: Ledger
 ) -> None:
+    from ecgtransfer.study import ray_executor
+
     with pytest.raises(StudyError, match="a run needs 1 CPUs and 2 GPUs, and no node of the cluster has the"):
         execute(specs[3:4], ledger, locations, executor="ray", gpus_per_run=2, quiet=True)
     assert holders(ledger.path / "leases") == []
     cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=80 * 2**20, include_dashboard=False)
+
+    # A node whose GPU is one in name only, so the work itself is left to the processor.
+    def on_node(task: Any, ledger: Any, locations: Any, device: str) -> tuple[dict[str, Any], None]:
+        import os
+
+        content = carry_out(task, ledger=ledger, locations=locations)
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        return {**content, "asked": device, "visible": visible, "process": os.getpid()}, None
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ray_executor, "_on_node", on_node)
+        told = Told()
+        options: dict[str, Any] = {"executor": "ray", "listener": told}
+        assert execute(specs[3:5], ledger, locations, gpus_per_run=0.5, **options) == 2
+        assert [each["asked"] for each in told.contents] == ["cuda", "cuda"]
+        assert [each["visible"] for each in told.contents] == ["0", "0"]
+        assert len({each["process"] for each in told.contents}) == 2, "a process kept a GPU after its run"
+        told.contents.clear()
+        assert execute(specs[:1], ledger, locations, **options) == 1
+        assert [each["asked"] for each in told.contents] == ["cpu"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_node_with_a_gpu_that_its_torch_does_not_see(
+    cluster: Any, specs: list[RunSpec], locations: Locations, ledger: Ledger
+) -> None:
+    if not any(node["Resources"].get("GPU") for node in ray_nodes()):
+        cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=80 * 2**20, include_dashboard=False)
+    with pytest.raises(StudyError, match=r"^machine \S+: a run is to use a GPU, and torch sees none \(torch"):
+        execute(specs[4:5], ledger, locations, executor="ray", gpus_per_run=0.5, quiet=True)
+    assert holders(ledger.path / "leases") == []
+    assert list(ledger.runs.glob("*")) == []
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_real_gpu_is_used(cluster: Any, specs: list[RunSpec], locations: Locations, ledger: Ledger) -> None:
+    if not any(node["Resources"].get("GPU") for node in ray_nodes()):
+        cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=80 * 2**20, include_dashboard=False)
     assert execute(specs[3:5], ledger, locations, executor="ray", gpus_per_run=0.5, quiet=True) == 2
+    assert ledger.measured(specs[3])["device"] == "cpu"
+    assert ledger.measured(specs[4])["device"] == torch.cuda.get_device_name(0)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 import torch
 
 from ecgtransfer.errors import ConfigError
-from ecgtransfer.training import fast_bfloat16, precision_for
+from ecgtransfer.training import Feed, FitSettings, fast_bfloat16, fit, precision_for, predict_logits
 from ecgtransfer.training.precision import working_dtype
 
 
@@ -19,6 +20,22 @@ def test_bfloat16_only_where_it_suits_and_is_fast(fast, monkeypatch):
 def test_only_float64_changes_what_weights_are():
     assert working_dtype("float64") == torch.float64
     assert working_dtype("float32") == working_dtype("bfloat16") == torch.float32
+
+
+def test_a_gpu_would_neither_round_to_ten_bits_nor_choose_by_speed(network, store):
+    seen = set()
+
+    def look(*_):
+        now = torch.backends.cudnn
+        seen.add((network.training, now.allow_tf32, now.deterministic, now.benchmark))
+
+    feed = Feed(store, np.arange(30), store.truth)
+    network.register_forward_hook(look)
+    before = torch.backends.cudnn.allow_tf32
+    fit(network, feed, feed, FitSettings(updates=1, batch_size=8, learning_rate=0.01, validate_every=1))
+    predict_logits(network, feed)
+    assert seen == {(True, False, True, False), (False, False, True, False)}
+    assert torch.backends.cudnn.allow_tf32 == before
 
 
 def test_other_devices_have_none():

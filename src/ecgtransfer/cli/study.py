@@ -31,7 +31,10 @@ def run_plan(
         bool, typer.Option("--dry-run", help="Run nothing: say what it would take and what it can show.")
     ] = False,
     workers: Annotated[
-        int, typer.Option("--workers", min=0, help="Local processes; 0 takes one per core.")
+        int,
+        typer.Option(
+            "--workers", min=0, help="Local processes; 0 takes one per core, a single one with --device cuda."
+        ),
     ] = 0,
     executor: Annotated[str, typer.Option("--executor", help="'local' processes, or a 'ray' cluster.")] = (
         "local"
@@ -44,9 +47,13 @@ def run_plan(
         typer.Option(
             "--gpus-per-run",
             min=0.0,
-            help="Of a Ray node; a share, such as 0.25, where several runs fit on one.",
+            help="Of a Ray node; a share, such as 0.25, where several runs fit on one. Networks then compute "
+            "there.",
         ),
     ] = 0.0,
+    device: Annotated[
+        str, typer.Option("--device", help="Where networks compute in local processes: 'cpu' or 'cuda'.")
+    ] = "cpu",
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -64,8 +71,22 @@ def run_plan(
         raise ConfigError(
             "belongs to --executor ray", where="--gpus-per-run", remedy="Name that executor, too"
         )
+    if device not in ("cpu", "cuda"):
+        # Not by the nearest name: whoever says 'gpu' does not mean 'cpu'.
+        raise ConfigError(f"unknown device '{device}'", remedy="Known: cpu, and cuda, which is a GPU")
+    if device == "cuda" and executor == "ray":
+        raise ConfigError(
+            "belongs to --executor local", where="--device", remedy="Say --gpus-per-run for a Ray cluster"
+        )
+    if device == "cuda" and dry_run:
+        raise ConfigError(
+            "goes without --dry-run",
+            where="--device",
+            remedy="The forecast times this machine's processor: no GPU has been timed yet",
+        )
     asked = read_plan(plan)
-    workers = options.threads_or_all(workers)
+    # Processes that share a GPU are in each other's way: more than one are for those who ask for them.
+    workers = workers or (1 if device == "cuda" else options.cores())
     if dry_run:
         _foretell(asked, out, workers, json=json)
         return
@@ -81,6 +102,7 @@ def run_plan(
             executor="ray" if executor == "ray" else "local",
             address=address,
             gpus_per_run=gpus_per_run,
+            device="cuda" if device == "cuda" else "cpu",
             listener=table,
             quiet=True,
         )

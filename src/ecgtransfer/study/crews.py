@@ -1,4 +1,7 @@
-"""Who carries out a task: this process, several local processes, or a cluster; the results are the same."""
+"""Who carries out a task: this process, several local processes, or a cluster.
+
+On one kind of device the results are the same; between processors and GPUs they differ by rounding.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from ecgtransfer.errors import ConfigError, StudyError
 from ecgtransfer.progress import Progress
+from ecgtransfer.study.devices import DeviceKind
 from ecgtransfer.study.leases import Lease
 from ecgtransfer.study.ledger import Ledger
 from ecgtransfer.study.run import Locations, run
@@ -60,6 +64,7 @@ def gather(
     executor: Literal["local", "ray"],
     address: str | None,
     gpus_per_run: float,
+    device: DeviceKind,
     line: Progress | None,
 ) -> Crew:
     """Return the crew that an `execute` asks for, see there; ``line`` shows the progress of a crew of one."""
@@ -77,17 +82,31 @@ def gather(
     if executor != "local":
         raise ConfigError(f"there is no executor '{executor}'", remedy="Known: local, ray")
     if workers > 1:
-        return Pool(functools.partial(carry_out, ledger=ledger, locations=locations), workers)
-    return _Here(ledger, locations, line)
+        job = functools.partial(carry_out, ledger=ledger, locations=locations, device=device)
+        return Pool(job, workers)
+    return _Here(ledger, locations, device, line)
 
 
 def carry_out(
-    task: Task, *, ledger: Ledger, locations: Locations, progress: Progress | None = None
+    task: Task,
+    *,
+    ledger: Ledger,
+    locations: Locations,
+    device: DeviceKind = "cpu",
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Carry out one task, wherever this is called, and return the content of its result.json."""
     check_version(task.spec)
     folder = ledger.folder(task.spec.id)
-    return run(task.spec, folder, locations, keep_model=task.keep, progress=progress, lease=task.lease)
+    return run(
+        task.spec,
+        folder,
+        locations,
+        keep_model=task.keep,
+        progress=progress,
+        lease=task.lease,
+        device=device,
+    )
 
 
 def describe(spec: RunSpec) -> str:
@@ -109,8 +128,10 @@ def check_version(spec: RunSpec) -> None:
 class _Here:
     """The crew of one: this very process."""
 
-    def __init__(self, ledger: Ledger, locations: Locations, line: Progress | None) -> None:
-        self.ledger, self.locations, self.line = ledger, locations, line
+    def __init__(
+        self, ledger: Ledger, locations: Locations, device: DeviceKind, line: Progress | None
+    ) -> None:
+        self.ledger, self.locations, self.device, self.line = ledger, locations, device, line
         self.task: Task | None = None
 
     @property
@@ -127,7 +148,9 @@ class _Here:
         if self.line is not None:
             inner = Progress(f"{self.line.label} ({describe(task.spec)})", quiet=self.line.quiet)
         try:
-            content = carry_out(task, ledger=self.ledger, locations=self.locations, progress=inner)
+            content = carry_out(
+                task, ledger=self.ledger, locations=self.locations, device=self.device, progress=inner
+            )
         except Exception as error:
             return [Done(task, error=error)]
         return [Done(task, content)]

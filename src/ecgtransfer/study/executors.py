@@ -1,7 +1,8 @@
 """Who carries out a list of runs: this process, several local processes, or the nodes of a Ray cluster.
 
 `execute` decides what is done when, under leases, so that several processes may share one ledger. Where a run
-is carried out is the affair of a `Crew`, and makes no difference to what the run says.
+is carried out is the affair of a `Crew`, and makes no difference to what the run says, except that a GPU
+rounds otherwise than a processor.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 from ecgtransfer.progress import Progress
 from ecgtransfer.study.crews import Crew, Task, check_version, describe, gather
+from ecgtransfer.study.devices import DeviceKind
 from ecgtransfer.study.leases import STALE, LeaseLostError, Leases
 from ecgtransfer.study.ledger import Ledger, read_result
 from ecgtransfer.study.run import Locations
@@ -45,6 +47,7 @@ def execute(
     executor: Literal["local", "ray"] = "local",
     address: str | None = None,
     gpus_per_run: float = 0.0,
+    device: DeviceKind = "cpu",
     listener: Listener | None = None,
     label: str = "runs",
     quiet: bool = False,
@@ -53,7 +56,8 @@ def execute(
     """Carry out the runs that the ledger does not hold yet, and return when it holds them all.
 
     Several processes may do so at the same time on one ledger, on one machine or on several that share a
-    disk: each run is done by one of them. Results do not depend on who does a run.
+    disk: each run is done by one of them. Results do not depend on who does a run, but for rounding between
+    processors and GPUs: a run's ``measured`` says where its network computed.
 
     Parameters
     ----------
@@ -72,7 +76,10 @@ def execute(
         Of a running Ray cluster, ``HOST:PORT`` of its head. Without it: ``$RAY_ADDRESS``, else one is started
         on this machine alone, for as long as it takes.
     gpus_per_run : float
-        Of a Ray node, for each run; a share where several runs fit on one.
+        Of a Ray node, for each run; a share where several runs fit on one. Above 0 its network computes on
+        the GPU that Ray gives it (on the first, where it gives several), else on the processor.
+    device : {'cpu', 'cuda'}
+        Where the networks of local processes compute; all of them share the first GPU that torch sees.
     listener : Listener, optional
         Told what begins and ends; without one, progress is printed on stderr.
     label : str
@@ -91,8 +98,9 @@ def execute(
     Raises
     ------
     EcgTransferError
-        From the first run that fails, when those that had begun are finished. What is finished stays in the
-        ledger, also when this is interrupted (Ctrl-C).
+        From the first run that fails, when those that had begun are finished: where a GPU is asked for and
+        torch sees none, that is the first. What is finished stays in the ledger, also when this is
+        interrupted (Ctrl-C).
     """
     unique = list(dict.fromkeys(specs))
     for spec in unique:
@@ -110,6 +118,7 @@ def execute(
             executor=executor,
             address=address,
             gpus_per_run=gpus_per_run,
+            device=device,
             line=Progress(label, quiet=quiet) if listener is None else None,
         )
         with leases, _at_work(crew):

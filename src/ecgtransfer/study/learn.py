@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.evidence.epoch_choice import choose_on_test
@@ -52,6 +53,7 @@ def learn(
     progress: Progress | None,
     *,
     rates: tuple[float, ...],
+    device: torch.device,
 ) -> Outcome:
     """Learn from the training part, choose where the protocol says, and say what that makes of the others.
 
@@ -63,10 +65,13 @@ def learn(
         Where checkpoints are left, and found again after a kill.
     rates : tuple of float
         Learning rates to try here: the run's own, or the one that its tuning runs chose.
+    device : torch.device
+        Where the network computes; what comes back lies in main memory. Baselines and logistic heads are the
+        processor's.
     """
     if spec.network in BASELINES:
         return _run_baseline(spec, store, parts)
-    return _run_network(spec, store, parts, upstream, working, progress, rates)
+    return _run_network(spec, store, parts, upstream, working, progress, rates, device)
 
 
 def _run_baseline(spec: RunSpec, store: Store, parts: Parts) -> Outcome:
@@ -82,6 +87,7 @@ def _run_network(
     working: Path,
     progress: Progress | None,
     rates: tuple[float, ...],
+    device: torch.device,
 ) -> Outcome:
     arm = get_arm(spec.arm)
     network = build(
@@ -96,7 +102,8 @@ def _run_network(
         head_seed=entropy(spec.study_seed, spec.seed, "head"),
     )
     rules = protocol(spec.protocol)
-    train, held_out = parts.feed(store, parts.train), parts.feed(store, getattr(parts, rules.chosen_on))
+    train = parts.feed(store, parts.train, device)
+    held_out = parts.feed(store, getattr(parts, rules.chosen_on), device)
     details: dict[str, Any] = {}
     if arm.start == "pretrained":
         assert upstream is not None  # the runner saw to it
@@ -106,6 +113,8 @@ def _run_network(
             "reinitialised": list(report.reinitialised),
             "unexpected": list(report.unexpected),
         }
+    # Drawn and loaded on the CPU, so that every device starts from the same bits.
+    network.to(device)
     outcome = Outcome(np.empty(0, np.float32), np.empty(0, np.float32), details, network)
     if arm.moves == "head":
         _fit_head(outcome, arm, network, train, held_out)
@@ -115,11 +124,12 @@ def _run_network(
     if rules.chosen_on == "validation":
         outcome.validation_logits = predict_logits(network, held_out)
         if spec.tests:
-            outcome.test_logits = predict_logits(network, parts.feed(store, parts.test))
+            outcome.test_logits = predict_logits(network, parts.feed(store, parts.test, device))
     else:
         outcome.validation_logits = np.empty((0, len(spec.targets)), np.float32)
         outcome.test_logits = predict_logits(network, held_out)
         outcome.details["paper"] = _epoch_choice(outcome, spec, store, parts)
+    network.to("cpu")
     return outcome
 
 

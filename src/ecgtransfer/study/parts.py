@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ecgtransfer.datasets.splits import split, subset
@@ -27,9 +28,9 @@ class Parts:
     how: str
     unlabelled: int
 
-    def feed(self, store: Store, records: Positions) -> Feed:
-        """Return these records with their labels, ready for a network."""
-        return Feed(store, records, self.labels[records])
+    def feed(self, store: Store, records: Positions, device: torch.device) -> Feed:
+        """Return these records with their labels, ready for a network on the device."""
+        return Feed(store, records, self.labels[records], device=device)
 
 
 def sound_parts(spec: RunSpec, store: Store) -> Parts:

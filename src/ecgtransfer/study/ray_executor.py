@@ -22,6 +22,7 @@ from ray.exceptions import LocalRayletDiedError, RayError, RayTaskError
 
 from ecgtransfer.errors import EcgTransferError, StudyError
 from ecgtransfer.study.crews import Task, carry_out
+from ecgtransfer.study.devices import DeviceKind
 from ecgtransfer.study.ledger import Ledger
 from ecgtransfer.study.run import Locations
 from ecgtransfer.workers import Done, portable
@@ -48,6 +49,7 @@ class RayCrew:
     address : str, optional
         Of a running cluster; see `execute`.
     gpus_per_run : float
+        What is reserved for a run; above 0 its network computes there.
 
     Raises
     ------
@@ -60,6 +62,12 @@ class RayCrew:
     ) -> None:
         self.ledger, self.locations = Ledger(ledger.path.absolute()), _absolute(locations)
         self.gpus = gpus_per_run
+        self.device: DeviceKind = "cuda" if gpus_per_run > 0 else "cpu"
+        # With a GPU a process ends with its run: torch stays with the GPU that it saw first and keeps the
+        # memory that it had, and the next run of that process may have been given another one.
+        self._remote = ray.remote(
+            num_gpus=gpus_per_run, max_retries=RETRIES, max_calls=1 if gpus_per_run > 0 else 0
+        )(_on_node)
         self._at_work: dict[ray.ObjectRef[Any], Task] = {}
         self._threads = 1
         self._ours = not ray.is_initialized()
@@ -82,8 +90,8 @@ class RayCrew:
         if not self._at_work:
             self._check_fit(task)
         self._threads = task.spec.threads
-        begun = _remote.options(num_cpus=task.spec.threads, num_gpus=self.gpus).remote(
-            task, self.ledger, self.locations
+        begun = self._remote.options(num_cpus=task.spec.threads).remote(
+            task, self.ledger, self.locations, self.device
         )
         self._at_work[begun] = task
 
@@ -137,14 +145,13 @@ class RayCrew:
             )
 
 
-@ray.remote(max_retries=RETRIES)
-def _remote(
-    task: Task, ledger: Ledger, locations: Locations
+def _on_node(
+    task: Task, ledger: Ledger, locations: Locations, device: DeviceKind
 ) -> tuple[dict[str, Any] | None, Exception | None]:
     """Carry out a task on a node, and return the content of result.json or what went wrong."""
     try:
         check_disk(task, ledger, locations)
-        return carry_out(task, ledger=ledger, locations=locations), None
+        return carry_out(task, ledger=ledger, locations=locations, device=device), None
     except Exception as error:
         return None, portable(error)
 

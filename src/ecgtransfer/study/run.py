@@ -21,6 +21,7 @@ from ecgtransfer.files import write_json
 from ecgtransfer.networks import multiply_adds, read_card, save_model
 from ecgtransfer.progress import Progress
 from ecgtransfer.study.baselines import BASELINES
+from ecgtransfer.study.devices import DeviceKind, device_name, enough_memory, find_device
 from ecgtransfer.study.judge import check_recipe, describe_model, history_csv, judge, predictions
 from ecgtransfer.study.learn import choose_rate, learn
 from ecgtransfer.study.leases import Lease, LeaseLostError
@@ -58,6 +59,7 @@ def run(
     keep_model: bool = True,
     progress: Progress | None = None,
     lease: Lease | None = None,
+    device: DeviceKind = "cpu",
 ) -> dict[str, Any]:
     """Carry out one run, or return what is there when ``folder`` holds it already.
 
@@ -70,18 +72,21 @@ def run(
     locations : Locations
     lease : Lease, optional
         What makes the run ours in a ledger that several processes share.
+    device : {'cpu', 'cuda'}
+        Where its network computes. Not part of the spec: seeds draw the same on both, and results differ by
+        rounding alone. A checkpoint made on the other kind is not gone on from.
 
     Returns
     -------
     dict
         The content of ``result.json``: ``id``, ``spec``, ``result`` (compared between machines of a kind)
-        and ``measured`` (seconds, host).
+        and ``measured`` (seconds, device, host).
 
     Raises
     ------
     StudyError
         When ``folder`` holds another run, or a store or model is not what the spec names, or the model has
-        seen the store in its own training.
+        seen the store in its own training, or a GPU is asked for and torch sees none, or its memory is full.
     EcgTransferError
         When another process is at work on this run.
     LeaseLostError
@@ -93,17 +98,18 @@ def run(
                 "the folder exists and is not a run", where=folder, remedy="Choose another name, or remove it"
             )
         return read_result(folder, spec)
+    found = find_device(device)
     store = _store(spec, locations)
     upstream = _upstream(spec, locations, store)
     rates, tuned = _rates(spec, locations)
     # First, because a size that is refused leaves no folder behind.
     parts = protocol(spec.protocol).divide(spec, store)
     working = working_folder(folder, adopt=lease is not None)
-    with only_here(working / "lock"), _threads(spec.threads), _tidy(working):
-        _begin(working, spec)
+    with only_here(working / "lock"), _threads(spec.threads), _tidy(working), enough_memory(found):
+        _begin(working, spec, device)
         started = time.perf_counter()
         start = None if spec.upstream is None else locations.upstreams[spec.upstream]
-        outcome = learn(spec, store, parts, start, working, progress, rates=rates)
+        outcome = learn(spec, store, parts, start, working, progress, rates=rates, device=found)
         logits = {"validation": outcome.validation_logits}
         records = {"validation": parts.validation}
         if spec.tests:
@@ -128,6 +134,8 @@ def run(
             "training_seconds": round(outcome.training_seconds, 3),
             "records_seen": outcome.records_seen,
             "records_per_second": round(outcome.records_seen / max(outcome.training_seconds, 1e-9), 1),
+            # A baseline has nothing that a GPU could do.
+            "device": device_name(torch.device("cpu") if spec.network in BASELINES else found),
             "host": _host(spec),
         }
         content = {"id": spec.id, "spec": spec.as_dict(), "result": result, "measured": measured}
@@ -159,10 +167,10 @@ def _tidy(working: Path) -> Iterator[None]:
         raise
 
 
-def _begin(working: Path, spec: RunSpec) -> None:
-    """Empty the working folder of all but the checkpoints of this very spec."""
+def _begin(working: Path, spec: RunSpec, device: DeviceKind) -> None:
+    """Empty the working folder of all but the checkpoints of this very spec, made on this kind of device."""
     note = working / "spec.json"
-    described = json.loads(json.dumps(spec.as_dict()))
+    described = json.loads(json.dumps(spec.as_dict())) | ({} if device == "cpu" else {"device": device})
     ours = note.exists() and json.loads(note.read_text(encoding="utf-8")) == described
     for leftover in working.iterdir():
         checkpoint = leftover.name.startswith("checkpoint-") and leftover.suffix == ".safetensors"

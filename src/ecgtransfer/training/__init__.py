@@ -6,7 +6,7 @@ from ecgtransfer.training.loop import FitResult, fit
 from ecgtransfer.training.metrics import evaluate, mean_f1, specificity_thresholds, thresholds, weighted_f1
 from ecgtransfer.training.objectives import known_bce, masked_bce
 from ecgtransfer.training.optimizer import ParameterGroup, default_groups
-from ecgtransfer.training.precision import Precision, fast_bfloat16, precision_for
+from ecgtransfer.training.precision import Precision, exact_cudnn, fast_bfloat16, precision_for
 from ecgtransfer.training.predict import predict_features, predict_logits
 from ecgtransfer.training.selection import SELECTIONS, Selection, get_selection
 from ecgtransfer.training.settings import FitSettings, learning_rate
@@ -25,6 +25,7 @@ __all__ = [
     "augment",
     "default_groups",
     "evaluate",
+    "exact_cudnn",
     "fast_bfloat16",
     "fit",
     "get_selection",

@@ -1,4 +1,4 @@
-"""Random changes that leave the statements of a recording as they are; on the device, all at once."""
+"""Random changes that leave the statements of a recording as they are; on its device, all at once."""
 
 from __future__ import annotations
 
@@ -87,8 +87,10 @@ def augment(
     sampling_rate : float
         In Hz.
     generator : torch.Generator
-        On the device of ``signals``; the only source of randomness. Every draw is made whether or not it is
-        used, so that switching one variation off leaves the draws of the others as they were.
+        The only source of randomness. It draws on its own device and the draws are moved to that of
+        ``signals``, so that one on the CPU varies a batch alike wherever the batch lies. Every draw is made
+        whether or not it is used, so that switching one variation off leaves the draws of the others as they
+        were.
 
     Returns
     -------
@@ -98,7 +100,8 @@ def augment(
     if not augmentation.active:
         return signals
     n_records, n_leads, n_samples = signals.shape
-    draws = torch.rand(n_records, 6 + 2 * n_leads, generator=generator, device=signals.device)
+    draws = torch.rand(n_records, 6 + 2 * n_leads, generator=generator, device=generator.device)
+    draws = draws.to(signals.device)
     gain, shift, frequency, phase, deviation, flip = draws[:, :6].unbind(1)
     swing, survival = draws[:, 6 : 6 + n_leads], draws[:, 6 + n_leads :]
 
@@ -136,5 +139,5 @@ def _shifted(signals: Tensor, draw: Tensor, most: int) -> Tensor:
 def _noise(like: Tensor, deviation: Tensor, generator: torch.Generator) -> Tensor:
     if not bool(deviation.any()):
         return torch.zeros_like(like)
-    noise = torch.randn(like.shape, generator=generator, device=like.device)
+    noise = torch.randn(like.shape, generator=generator, device=generator.device).to(like.device)
     return noise.mul_(deviation[:, None, None])

@@ -21,7 +21,7 @@ from ecgtransfer.training.checkpoint import Snapshot, digest, load_snapshot, sav
 from ecgtransfer.training.feed import Feed, Order
 from ecgtransfer.training.objectives import masked_bce
 from ecgtransfer.training.optimizer import ParameterGroup, build_optimizer
-from ecgtransfer.training.precision import autocast, working_dtype
+from ecgtransfer.training.precision import autocast, exact_cudnn, working_dtype
 from ecgtransfer.training.predict import predict_logits
 from ecgtransfer.training.selection import Selection, get_selection
 from ecgtransfer.training.settings import FitSettings, learning_rate
@@ -153,7 +153,7 @@ def fit(
     visited_before, diverged_at = order.visits(first_update), None
     _set_modes(network)
     trainable = _trainable(network)
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+    with exact_cudnn():
         for update in range(first_update, settings.updates):
             tick = time.perf_counter()
             if on_update is not None:
@@ -169,7 +169,7 @@ def fit(
                 signals,
                 settings.augment,
                 sampling_rate=train.sampling_rate,
-                generator=_draws(settings, update, train),
+                generator=_draws(settings, update),
             )
             with autocast(settings.precision, train.device):
                 logits = network(signals.to(dtype))
@@ -268,9 +268,10 @@ def _trainable(network: nn.Module) -> list[bool]:
     return [parameter.requires_grad for parameter in network.parameters()]
 
 
-def _draws(settings: FitSettings, update: int, feed: Feed) -> torch.Generator:
+def _draws(settings: FitSettings, update: int) -> torch.Generator:
+    # On the CPU wherever the batch lies: a GPU's generator would vary the signals in another way.
     seed = entropy(settings.study_seed, settings.seed, "augment", update)
-    return torch.Generator(feed.device).manual_seed(seed)
+    return torch.Generator().manual_seed(seed)
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:

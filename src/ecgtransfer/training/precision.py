@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,18 @@ SUITS: dict[str, Precision] = {
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     """Return the context in which matrix products run in bfloat16 where asked for; weights stay float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def exact_cudnn() -> AbstractContextManager[None]:
+    """Return the context in which a GPU chooses no algorithm by its speed, and float32 is float32.
+
+    By default cuDNN rounds the factors of float32 convolutions and recurrences to ten bits (TF32), which
+    would not be the precision that a run names. On a CPU it changes nothing.
+    """
+    context: AbstractContextManager[None] = torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    )
+    return context
 
 
 def working_dtype(precision: Precision) -> torch.dtype:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ecgtransfer.training.feed import Feed
-from ecgtransfer.training.precision import Precision, autocast, working_dtype
+from ecgtransfer.training.precision import Precision, autocast, exact_cudnn, working_dtype
 
 
 def predict_logits(
@@ -22,7 +22,8 @@ def predict_logits(
     Parameters
     ----------
     network : nn.Module
-        Takes mV ``[windows, leads, samples]``; run in evaluation mode and left as it was found.
+        Takes mV ``[windows, leads, samples]``; run in evaluation mode and left as it was found. On the device
+        of the feed.
     feed : Feed
         Which records; no augmentation is applied.
     precision : {"float32", "bfloat16", "float64"}
@@ -33,7 +34,7 @@ def predict_logits(
     Returns
     -------
     float32 array
-        ``[records, targets]``, in the order of ``feed.records``.
+        ``[records, targets]``, in the order of ``feed.records``; NumPy's, on whatever device they were made.
     """
     return _by_record(network, network, feed, precision, batch_size)
 
@@ -54,7 +55,7 @@ def _by_record(
     network: nn.Module, compute: Callable[[Tensor], Tensor], feed: Feed, precision: Precision, batch_size: int
 ) -> NDArray[np.float32]:
     dtype = working_dtype(precision)
-    with _evaluating(network), torch.inference_mode(), autocast(precision, feed.device):
+    with _evaluating(network), torch.inference_mode(), exact_cudnn(), autocast(precision, feed.device):
         parts = [compute(signals.to(dtype)).float().cpu().numpy() for signals in feed.windows(batch_size)]
     return feed.mean_by_record(np.concatenate(parts))
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from ecgtransfer.errors import ModelError
 from ecgtransfer.networks import Network
-from ecgtransfer.training import Feed
+from ecgtransfer.training import Feed, exact_cudnn
 
 _BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
 
@@ -22,7 +22,7 @@ def estimate_normalisation(network: Network, train: Feed, *, batch_size: int = 2
     Parameters
     ----------
     network : Network
-        Changed in place: running means and variances only.
+        Changed in place: running means and variances only. On the device of the feed.
     train : Feed
         Training windows [windows, leads, samples] in mV; labels are not looked at.
     batch_size : int
@@ -45,7 +45,7 @@ def estimate_normalisation(network: Network, train: Feed, *, batch_size: int = 2
         layer.reset_running_stats()
         layer.momentum = None  # cumulative average instead of an exponential one
     try:
-        with torch.no_grad():
+        with torch.no_grad(), exact_cudnn():
             for windows in train.windows(even_batch(train.n_windows, batch_size)):
                 network.features(windows)
     finally:

@@ -70,7 +70,8 @@ def fit_head(
     Parameters
     ----------
     network : Network
-        The encoder must be frozen already; the head is overwritten.
+        The encoder must be frozen already; the head is overwritten. On the device of the feeds; the logistic
+        fits themselves are the processor's.
     train, validation : Feed
         Labels [records, targets]; NaN is unknown and takes no part.
 
