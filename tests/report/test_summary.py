@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import StudyError
 from ecgtransfer.files import write_json
-from ecgtransfer.report import summary
+from ecgtransfer.report import costs, summary
 from ecgtransfer.report.costs import WATTS
 from ecgtransfer.report.gather import Cell, Done, Gathered, gather
 from ecgtransfer.report.summary import summarise
@@ -522,6 +522,13 @@ class TestCost:
                 assert row["trainings"] == 0
             assert row["flops_per_training"] == pytest.approx(2 * MULTIPLY_ADDS * passes, rel=0.05)
             assert row["energy_wh"] == pytest.approx(WATTS * SECONDS / 3600)
+
+    def test_energy_says_that_it_leaves_a_gpu_out(self, found: Found, study: Study) -> None:
+        assert "GPU" not in found["cost"]["power_note"]
+        runs = gather(study)
+        next(iter(runs.all)).measured["device"] = "NVIDIA H200"
+        told = costs.cost(runs, summary._sizes(runs), study.description["upstreams"])
+        assert told["power_note"].endswith("What a GPU took is not in it.")
 
     def test_pretrainings_once_per_upstream_and_network(self, found: Found) -> None:
         rows = {row["upstream"]: row for row in found["cost"]["pretraining"]}

@@ -17,6 +17,7 @@ Row = dict[str, Any]
 # A busy core of a server with its share of memory and supply; nothing here is read from a meter.
 WATTS = 10.0
 POWER_NOTE = f"Energy is estimated, not measured: {WATTS:g} W for each core that works."
+_GPU_NOTE = " What a GPU took is not in it."
 
 
 def cost(
@@ -56,7 +57,7 @@ def cost(
         "runs": len(every),
         "trainings": sum(_trainings(run) for run in every),
         "power_watts": WATTS,
-        "power_note": POWER_NOTE,
+        "power_note": POWER_NOTE + (_GPU_NOTE if any(_on_gpu(run) for run in every) else ""),
     }
 
 
@@ -158,6 +159,10 @@ def _flops(run: Done) -> float:
 
 def _energy(run: Done) -> float:
     return energy_wh(float(run.measured["seconds"]), WATTS * run.spec.threads)
+
+
+def _on_gpu(run: Done) -> bool:
+    return bool(run.measured.get("device", "cpu") != "cpu")
 
 
 def _mean(values: Sequence[float]) -> float:
