@@ -282,6 +282,16 @@ class TestRead:
                 np.testing.assert_array_equal(own["first"].to_numpy(), pairs[0][known])
                 np.testing.assert_array_equal(own["second"].to_numpy(), pairs[1][known])
 
+    def test_a_table_that_is_gone_or_broken_is_named(self, expanded: Expanded, tmp_path: Path) -> None:
+        study = freeze(expanded, tmp_path / "study")
+        tables = sorted((study.path / "records").glob("*.parquet"))
+        assert len(tables) == 2
+        tables[0].write_bytes(b"no table")
+        tables[1].unlink()
+        for read in (study.records, study.labelled_twice):
+            with pytest.raises(StudyError, match=r"cannot be read.*start the study anew"):
+                read("down")
+
     def test_second_opinions_are_kept_beside_the_first(self, expanded: Expanded, tmp_path: Path) -> None:
         store = write_store(tmp_path / "read-twice.ecgs", second=50)
         read_twice = dataclasses.replace(

@@ -60,20 +60,16 @@ class Study:
 
     def records(self, downstream: str) -> pd.DataFrame:
         """Return `RECORD_FIELDS` of every record of a downstream store."""
-        import pandas as pd
-
         found = next(each for each in self.description["downstreams"] if each["name"] == downstream)
-        return pd.read_parquet(_records_path(self.path, found["fingerprint"]))
+        return _read_table(_records_path(self.path, found["fingerprint"]))
 
     def labelled_twice(self, downstream: str) -> pd.DataFrame:
         """Return every two labels of one ECG of a downstream: ``by``, ``target``, ``first``, ``second``.
 
         ``by`` is ``duplicates`` or ``second opinions``.
         """
-        import pandas as pd
-
         found = next(each for each in self.description["downstreams"] if each["name"] == downstream)
-        return pd.read_parquet(_twice_path(self.path, found["fingerprint"], found["task"]))
+        return _read_table(_twice_path(self.path, found["fingerprint"], found["task"]))
 
 
 def freeze(expanded: Expanded, out: Path) -> Study:
@@ -324,8 +320,21 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StudyError(
-            f"the file cannot be read ({error})",
-            where=path,
-            remedy="Restore it, or start the study anew in another folder",
-        ) from None
+        raise _unreadable(path, error) from None
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # what pyarrow raises is one of these
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> StudyError:
+    return StudyError(
+        f"the file cannot be read ({error})",
+        where=path,
+        remedy="Restore it, or start the study anew in another folder",
+    )
