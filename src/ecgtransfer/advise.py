@@ -21,12 +21,12 @@ from ecgtransfer.report.recommendation import Recommendation
 from ecgtransfer.study.effort import EFFORTS, Effort, ask, choose, describe
 from ecgtransfer.study.executors import Listener
 from ecgtransfer.study.expand import expand
-from ecgtransfer.study.folder import freeze
+from ecgtransfer.study.folder import PLAN, freeze
 from ecgtransfer.study.planned import Expanded
 from ecgtransfer.study.run import run
 
 # What this folder may hold, also half-way.
-_OURS = {"audit.json", "audit.html", "study", "model", ".model.partial", "advice.json", "report.html"}
+_OURS = {"audit.json", "audit.html", "study", "model", "advice.json", "report.html"}
 
 
 def advise(
@@ -79,6 +79,9 @@ def advise(
     _refuse_foreign(out)
     question = ask(store, upstreams, network, task, upstream_task, efforts)
     expand(question[efforts[-1]], verify=False)  # what does not fit is refused before anything is written
+    if (out / "study" / PLAN).exists():
+        # Another question in this folder is refused before anything of the first one's advice is changed.
+        freeze(expand(question[choose(question, out / "study", minutes, workers)[0]]), out / "study")
     found = _audit(store, upstreams, out, quiet=quiet)
     effort, expected = choose(question, out / "study", minutes, workers)
     plan = question[effort]
@@ -95,7 +98,7 @@ def advise(
         "audit": found,
         "effort": dataclasses.asdict(effort),
         "expected_minutes": None if expected is None else round(expected / 60, 1),
-        "answer": findings["answer"],
+        "answer": [sentence for sentence in findings["answer"] if sentence],
         "recommendation": dataclasses.asdict(recommendation),
         "model": model.name,
     }
@@ -105,7 +108,8 @@ def advise(
 
 
 def _refuse_foreign(out: Path) -> None:
-    if out.exists() and not {path.name for path in out.iterdir()} <= _OURS:
+    # Hidden is what a killed process was about to write.
+    if out.exists() and not {path.name for path in out.iterdir() if path.name[0] != "."} <= _OURS:
         raise StudyError(
             "the folder exists and holds something else than advice",
             where=out,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -385,3 +387,24 @@ def test_mistakes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="not empty"):
         simulate("A", 1, tmp_path, seed=0)
+
+
+def test_a_full_disk_leaves_nothing_and_the_same_command_works_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its name in the package is that of the function.
+    module = sys.modules[generate.__module__]
+    out, real, written = tmp_path / "b", module.write_wfdb, []
+
+    def filling(*args: Any) -> None:
+        written.append(args[1])
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(*args)
+
+    monkeypatch.setattr(module, "write_wfdb", filling)
+    with pytest.raises(OSError, match="No space"):
+        simulate("B", 5, out, seed=2, seconds=1.0)
+    assert list(tmp_path.iterdir()) == []
+    simulate("B", 5, out, seed=2, seconds=1.0)
+    assert len(pd.read_csv(out / "labels.csv")) == 5

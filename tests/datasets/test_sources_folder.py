@@ -11,7 +11,7 @@ import pytest
 from ecgtransfer.datasets.prepare import prepare
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError, DataError
-from ecgtransfer.signals import STANDARD_LEADS
+from ecgtransfer.signals import STANDARD_LEADS, Stated
 from ecgtransfer.signals.writer import write_wfdb
 
 
@@ -117,6 +117,19 @@ def test_recordings_that_the_table_does_not_name_are_listed(folder: Path):
     reasons = {row["file"]: row["reason"] for row in summary.rejected}
     assert reasons == dict.fromkeys(("c", "sub/d"), "labels.csv does not list it")
     assert "sub/d" in (store.path / "rejected.csv").read_text()
+
+
+def test_another_table_is_no_recording(folder: Path):
+    """Recordings may be CSV files too; a table of files beside them is told by its header."""
+    for name in ("x", "y", "left"):
+        (folder / f"{name}.csv").write_text("I [mV],II [mV]\n" + "0.1,0.2\n" * 2600, encoding="utf-8")
+    write(folder, "file,AF", "x.csv,1", "y.csv,0")
+    (folder / "other.csv").write_text("file;AF\nx.csv;1\n", encoding="utf-8")
+    store, summary = run(folder, table=folder / "labels.csv", stated=Stated(sampling_rate=250.0))
+    assert store.records["record_id"].tolist() == ["x", "y"]
+    named = {row["file"] for row in summary.rejected}
+    assert "left" in named
+    assert "other" not in named
 
 
 @pytest.mark.parametrize(

@@ -251,9 +251,11 @@ def test_a_missing_shard_is_refused_by_name(small: Store) -> None:
 
 def test_a_folder_without_dataset_json_is_no_store(small: Store, tmp_path: Path) -> None:
     (small.path / "dataset.json").unlink()
-    for path in (small.path, tmp_path, tmp_path / "nowhere"):
+    for path in (small.path, tmp_path):
         with pytest.raises(DataError, match="is not a store"):
             Store.open(path)
+    with pytest.raises(DataError, match="nowhere: there is no such folder"):
+        Store.open(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(

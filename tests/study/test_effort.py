@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from itertools import pairwise
@@ -18,7 +19,7 @@ from ecgtransfer.study import effort as efforts
 from ecgtransfer.study.effort import EFFORTS, NETWORK, PATIENCE, Effort, ask, choose, describe
 from ecgtransfer.study.expand import expand
 from ecgtransfer.study.folder import freeze
-from ecgtransfer.study.plan import FIRST_TUNING_SEED, MOST_PRIMARY, StudyPlan, primary_family
+from ecgtransfer.study.plan import FIRST_TUNING_SEED, MOST_PRIMARY, StudyPlan, UpstreamPlan, primary_family
 from tests.small import write_store
 
 SMALL = (
@@ -280,5 +281,12 @@ class TestDescribe:
 
     def test_what_was_begun_tells_no_time(self, question: Question) -> None:
         told = describe(MIDDLE, question[MIDDLE], None, 10)
-        assert told.endswith("20 updates; going on where it stopped")
+        assert "20 updates; going on where it stopped (for a comparison of another length choose" in told
         assert "min" not in told
+
+    def test_a_model_that_was_given_is_no_pre_training(self, question: Question) -> None:
+        plan = question[MIDDLE]
+        assert "2 pre-trainings, 20 updates" in describe(MIDDLE, plan, None, 10)
+        given = (UpstreamPlan("a", models=(Path("m"),)),)
+        told = describe(MIDDLE, dataclasses.replace(plan, upstreams=given, primary=()), None, 10)
+        assert "; 2 seeds, 1 given model, 20 updates" in told

@@ -175,18 +175,18 @@ class TestFreeze:
     def test_a_store_of_other_content_is_refused(
         self, plan: StudyPlan, down: Store, up: Store, out: Path, tmp_path: Path
     ) -> None:
-        other = write_store(tmp_path / "down.ecgs", seed=9)
+        other = write_store(tmp_path / "down.ecgs", seed=9, n=90)
         asked = dataclasses.replace(plan.downstreams[0], store=other.path)
         with pytest.raises(StudyError) as refused:
             freeze(expand(dataclasses.replace(plan, downstreams=(asked,))), out)
         said = str(refused.value)
-        assert f'downstreams[0].fingerprint: "{down.fingerprint}" there, "{other.fingerprint}" asked' in said
+        assert f"(the recordings of 'down' changed since ({down.n_records} records then, 90 now))" in said
         other = write_store(tmp_path / "up.ecgs", seed=10)
         origin = dataclasses.replace(plan.upstreams[0], store=other.path)
         with pytest.raises(StudyError) as refused:
             freeze(expand(dataclasses.replace(plan, upstreams=(origin,))), out)
         said = str(refused.value)
-        assert f'upstreams[0].fingerprint: "{up.fingerprint}" there, "{other.fingerprint}" asked' in said
+        assert f"(the pre-trained {NETWORK} of 'up' would be another)" in said
 
     def test_where_many_settings_differ_three_are_named(self, plan: StudyPlan, out: Path) -> None:
         changed = dataclasses.replace(plan, seeds=3, margin=0.02, threads=2, study_seed=4)

@@ -15,7 +15,7 @@ from ecgtransfer.cli import commands
 from ecgtransfer.errors import EcgTransferError
 
 _FULL = (
-    "Free some space, or choose another disk; what was finished is kept, and the same command goes on from it"
+    "Free some space, or choose another disk, and give the command again: it goes on from what was finished"
 )
 _CLOSED = "Check that it is yours to write to, or choose another place"
 _LOST = "Check the disk or the network drive; what was finished is kept, and the same command goes on from it"

@@ -65,6 +65,8 @@ def read_info(path: Path) -> StoreInfo:
         The folder is no store, of another format version, or its ``dataset.json`` was altered.
     """
     file = path / "dataset.json"
+    if not path.exists():
+        raise DataError("there is no such folder", where=path, remedy="Check the path")
     if not file.is_file():
         raise DataError(
             "is not a store: it has no dataset.json", where=path, remedy="Make one with `ecgtransfer prepare`"

@@ -113,8 +113,9 @@ def cost(evidence: Evidence) -> Chart:
     """Return what a project costs with each arm and size, in time, operations and energy."""
     rows = (evidence.get("cost") or {}).get("rows", [])
     measures = (
-        ("time", "seconds", "seconds", duration),
+        # First, because it is the same on every machine and however busy that was.
         ("operations", "flops_per_training", "floating-point operations of a training", scientific),
+        ("time", "seconds", "seconds, as measured while other things may have run", duration),
         ("energy", "energy_wh", "Wh", lambda value: f"{number(float(value), 2)} Wh"),
     )
     views = []
@@ -132,7 +133,7 @@ def cost(evidence: Evidence) -> Chart:
                     _from_zero(unit, [bar.value for bar in bars], say),
                     rows=bars,
                     text=f"{show}: " + "; ".join(f"{bar.group}, {bar.text}" for bar in bars) + ".",
-                    static=show == "time",
+                    static=show == "operations",
                 )
             )
     return Chart("cost", "bars", (SHOW, *PLACE), tuple(views))

@@ -99,7 +99,7 @@ def _recordings(evidence: Evidence, cite: Citations) -> str:
             f"{down['name']}: {number(down['records'])} recordings ({people}), {leads_phrase(down['leads'])} "
             f"at {down['sampling_rate']:g} Hz, task {down['task']}"
         )
-        if down.get("citation"):
+        if down.get("citation") and down["citation"] != "not stated":
             text += f" ({down['citation'].rstrip('.')})"
         left_out = [str(item["target"]) for item in down["left_out"]]
         if left_out:
@@ -111,7 +111,12 @@ def _recordings(evidence: Evidence, cite: Citations) -> str:
     parts.append(
         "Recordings that are the same ECG were sought by fingerprints of the signal within"
         f"{' and across' if across else ' the downstream'} datasets"
-        + (f"; {number(pairs)} pairs were found downstream." if pairs else "; none was found downstream.")
+        + (
+            f"; {count(pairs)} {'pair was' if pairs == 1 else 'pairs were'} found downstream, and patients "
+            "under whom the same ECG is filed count as one."
+            if pairs
+            else "; none was found downstream."
+        )
     )
     if _published(evidence):
         parts.append("What a dataset does not annotate counted as absent, as in the published study.")

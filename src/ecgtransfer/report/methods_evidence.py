@@ -56,8 +56,8 @@ def intervals(evidence: Evidence, cite: Citations) -> str:
         else "; with one pre-trained network each, they do not know how another would fare"
     )
     return (
-        f"Differences are paired by seed ({seeds}). The same patients are tested at every seed, so seeds are "
-        "no independent replicates: intervals resample patients, with one exponential weight per patient "
+        f"Differences are paired by seed ({seeds}). {_shared(evidence)}, so seeds are no independent "
+        "replicates: intervals resample patients, with one exponential weight per patient "
         f"that arms, targets and seeds share {cite('bayesian')}, crossed with seeds "
         f"{cite('crossed', 'variance')}{crossed}. Positives are compared with negatives of the same fold "
         f"{cite('clustered')}. The variances of patients and of seeds get the Student quantiles of their own "
@@ -65,6 +65,19 @@ def intervals(evidence: Evidence, cite: Citations) -> str:
         "rarer class of a target no interval is given. The intervals hold for this pool of training "
         "recordings and these settings."
     )
+
+
+def _shared(evidence: Evidence) -> str:
+    """Say what seeds have in common."""
+    most = max((row["n_seeds"] for row in evidence.get("contrasts", [])), default=1)
+    folds = [down.get("folds", 1) for down in evidence.get("downstreams", [])]
+    if all(number == 1 for number in folds):
+        return "The same patients are tested at every seed"
+    if all(number >= most for number in folds):
+        return (
+            "Each patient is tested at one seed at most, and all seeds learn from the same pool of patients"
+        )
+    return "Each patient is tested at several seeds, and all learn from the same pool of patients"
 
 
 def verdicts(evidence: Evidence, cite: Citations) -> str:

@@ -133,7 +133,7 @@ def negative_text(evidence: Evidence) -> str:
     return (
         f"Exploratory: of {number(len(estimated))} differences by statement, arm and size "
         f"{number(len(rows))} {hint} at harm; of {number(len(intervals))} intervals {number(below)} "
-        f"{lie} below zero, where about {chance:.0f} would by chance."
+        f"{lie} below zero, where about {chance:.{1 if chance < 10 else 0}f} would by chance."
     )
 
 

@@ -131,7 +131,9 @@ def _origins(upstreams: Sequence[Path], task: str | None) -> list[UpstreamPlan]:
             data = read_card(path)["data"][0]
             models.setdefault((data["name"], data["fingerprint"], data["task"]), []).append(path)
         else:
-            origins.append(UpstreamPlan(Store.open(path, verify=False).info.name, store=path, task=task))
+            opened = Store.open(path, verify=False)
+            name = opened.task_name(task, remedy="Choose one with --upstream-task")
+            origins.append(UpstreamPlan(opened.info.name, store=path, task=name))
     origins += [UpstreamPlan(name, models=tuple(paths)) for (name, *_), paths in models.items()]
     # Two stores may have been given one name; the second is then called NAME-2, or what of that is free.
     taken = {origin.name for origin in origins}
@@ -190,15 +192,23 @@ def _plan(
     )
 
 
+def _starts(plan: StudyPlan) -> list[str]:
+    """Say what fine-tuning starts from: pre-trainings that will be run, and models that were given."""
+    made = sum(upstream.seeds for upstream in plan.upstreams[:1] if upstream.store is not None)
+    made += sum(upstream.store is not None for upstream in plan.upstreams[1:])
+    given = sum(len(upstream.models) for upstream in plan.upstreams)
+    told = [(made, "pre-training"), (given, "given model")]
+    return [f"{number} {what}{'s' * (number > 1)}" for number, what in told if number]
+
+
 def describe(effort: Effort, plan: StudyPlan, expected: float | None, minutes: float) -> str:
     """Say what is about to be run, and when it will take longer than was asked for."""
     sizes = ", ".join("all" if n is None else str(n) for n in plan.downstreams[0].sizes)
     text = (
         f"comparison: {', '.join(plan.networks)}; sizes {sizes}; {effort.seeds} seeds, "
-        f"{effort.pretraining_seeds} pre-training{'s' * (effort.pretraining_seeds > 1)}, "
-        f"{effort.updates} updates"
+        f"{', '.join(_starts(plan))}, {effort.updates} updates"
     )
     if expected is None:
-        return f"{text}; going on where it stopped"
+        return f"{text}; going on where it stopped (for a comparison of another length choose another folder)"
     over = " (the smallest that says anything; more than was asked for)" if expected > 60 * minutes else ""
     return f"{text}; about {max(1, round(expected / 60))} min{over}"

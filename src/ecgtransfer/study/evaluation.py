@@ -89,7 +89,7 @@ def _records(
         )
     if store.fingerprint != own:
         how = "every labelled record of a store that the model was not trained on by that name"
-        return labelled, f"{how}. {left_out(card, store)}"
+        return labelled, f"{how}. {left_out(card, store).rstrip('.')}"
     spec = card["spec"]
     if spec.get("final"):
         raise ModelError(

@@ -267,12 +267,36 @@ def _origin(start: Start) -> dict[str, Any]:
     }
 
 
-def _differing(there: Any, here: Any, where: str = "") -> Iterator[str]:
-    """Yield the places at which two descriptions part, the first three of them."""
-    found = list(_parts(there, here, where))
+def _differing(there: Any, here: Any) -> Iterator[str]:
+    """Yield the places at which two descriptions part, the first three; causes before consequences."""
+    found: list[str] = []
+    if "plan" in there and "plan" in here:
+        # Other recordings change everything that follows from them, and other settings every run.
+        found = list(_changed(there, here)) or list(_parts(there["plan"], here["plan"], "plan"))
+        found = found or list(_other_starts(there, here))
+    found = found or list(_parts(there, here, ""))
     yield from found[:3]
     if len(found) > 3:
         yield f"and {len(found) - 3} more"
+
+
+def _changed(there: dict[str, Any], here: dict[str, Any]) -> Iterator[str]:
+    """Yield which recordings of the same name are others."""
+    known = {row["name"]: row for row in there["downstreams"]}
+    for row in here["downstreams"]:
+        old = known.get(row["name"])
+        if old is not None and old["fingerprint"] != row["fingerprint"]:
+            counted = f" ({old['records']} records then, {row['records']} now)"
+            yield f"the recordings of '{row['name']}' changed since{counted}"
+
+
+def _other_starts(there: dict[str, Any], here: dict[str, Any]) -> Iterator[str]:
+    """Yield which upstreams of the same name would start from other networks."""
+    known = {(row["name"], row["network"]): row for row in there["upstreams"]}
+    for row in here["upstreams"]:
+        old = known.get((row["name"], row["network"]))
+        if old is not None and (old["fingerprint"], old["starts"]) != (row["fingerprint"], row["starts"]):
+            yield f"the pre-trained {row['network']} of '{row['name']}' would be another"
 
 
 def _parts(there: Any, here: Any, where: str) -> Iterator[str]:

@@ -173,7 +173,7 @@ def left_out(card: Mapping[str, Any], store: Store) -> str:
     if unchecked:
         return (
             f"Whether {' and '.join(unchecked)} shares recordings with {store.info.name} was not checked "
-            "when the model was pre-trained: `audit` finds them, `pretrain --apart-from` leaves them out."
+            "when the model was made: `audit` finds them, `pretrain --apart-from` leaves them out."
         )
     count = sum(len(data["excluded"]) for data in card["data"])
     return (

@@ -181,24 +181,27 @@ def simulate(
     """
     place, folder = named(site), Path(folder)
     batches = _batches(place, n_records, seed, seconds)
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError("is not empty", where=folder, remedy="Choose a new folder")
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("file", "patient", "age", "sex", *place.annotates))
     annotated = [STATEMENTS.index(code) for code in place.annotates]
     number = 0
-    for batch in batches:
-        for row, signal in enumerate(batch.record(np.empty((len(batch.patient), *batch.shape), np.float32))):
-            name, age = _name(place, number), int(batch.p["age"][row])
-            sex = "male" if batch.p["male"][row] else "female"
-            comments = (f"Age: {age}", f"Sex: {sex.capitalize()}")
-            write_wfdb(folder, name, signal, place.sampling_rate, STANDARD_LEADS, comments, place.gain)
-            labels = ["" if np.isnan(label) else int(label) for label in batch.labels[row, annotated]]
-            table.writerow((f"{name}.hea", f"{place.name}-{batch.patient[row]:05d}", age, sex, *labels))
-            number += 1
-    files.write_text(folder / "labels.csv", text.getvalue())
+    # All of it or nothing: half a hospital would look like a smaller one.
+    with files.atomic_folder(folder) as whole:
+        for batch in batches:
+            for row, signal in enumerate(
+                batch.record(np.empty((len(batch.patient), *batch.shape), np.float32))
+            ):
+                name, age = _name(place, number), int(batch.p["age"][row])
+                sex = "male" if batch.p["male"][row] else "female"
+                comments = (f"Age: {age}", f"Sex: {sex.capitalize()}")
+                write_wfdb(whole, name, signal, place.sampling_rate, STANDARD_LEADS, comments, place.gain)
+                labels = ["" if np.isnan(label) else int(label) for label in batch.labels[row, annotated]]
+                table.writerow((f"{name}.hea", f"{place.name}-{batch.patient[row]:05d}", age, sex, *labels))
+                number += 1
+        files.write_text(whole / "labels.csv", text.getvalue())
 
 
 def _name(site: Site, number: int) -> str:

@@ -46,7 +46,8 @@ def _list_records(root: Path, request: Request) -> Listing:
         notes.append(f"stated for all files where the table says nothing else: {facts}")
     unlisted = _unlisted(root, entries, rejected, path)
     if unlisted:
-        notes.append(f"{len(unlisted)} recordings in the folder are not in {path.name}: see rejected.csv")
+        are = "recording in the folder is" if len(unlisted) == 1 else "recordings in the folder are"
+        notes.append(f"{len(unlisted)} {are} not in {path.name}: see rejected.csv")
         rejected += [Rejection(name, name, f"{path.name} does not list it") for name in unlisted]
     notes += _unlisted_rows(root, entries, path)
     return Listing(
@@ -83,8 +84,17 @@ def _unlisted(root: Path, entries: list[Entry], rejected: list[Rejection], table
     suffixes = {".hea"} | {Path(entry.file).suffix for entry in entries} - {""}
     files = [entry.file for entry in entries] + [item.file for item in rejected if item.file]
     there = {path for path in root.rglob("*") if path.suffix in suffixes}
-    there = {path for path in there if path.suffix != ".csv" or path.resolve() != table.resolve()}
+    there = {path for path in there if path.suffix != ".csv" or not _is_table(path, table)}
     return sorted({stem(path.relative_to(root).as_posix()) for path in there} - set(map(stem, files)))
+
+
+def _is_table(path: Path, table: Path) -> bool:
+    """Say whether a CSV file is a table of recordings, this one or another, rather than a recording."""
+    if path.resolve() == table.resolve():
+        return True
+    with path.open(encoding="utf-8-sig", errors="replace") as stream:
+        header = stream.readline()
+    return "file" in [name.strip().strip('"').lower() for name in header.replace(";", ",").split(",")]
 
 
 def _unlisted_rows(root: Path, entries: list[Entry], table: Path) -> list[str]:

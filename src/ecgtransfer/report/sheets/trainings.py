@@ -110,7 +110,7 @@ def calibration(evidence: Evidence) -> Iterable[Sheet]:
         (
             *place(evidence),
             Column("Brier score", figure("brier")),
-            Column("ECE", figure("ece")),
+            Column("ECE, targets pooled", figure("ece")),
             Column("slope", lambda row: number(row["slope"], 2)),
             Column("intercept", lambda row: number(row["intercept"], 2)),
         ),

@@ -1,0 +1,127 @@
+"""Advice on one's own recordings: what it leaves, how it goes on, and that a refusal changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecgtransfer.advise import advise
+from ecgtransfer.datasets.store import Store
+from ecgtransfer.errors import ConfigError, StudyError
+from ecgtransfer.networks import load_model, read_card
+from ecgtransfer.study.effort import Effort
+from tests.small import NETWORK, contents, train_model, write_store
+
+TINY = (Effort(2, 2, 2, 0, 1, (3e-3,), (1.0,), False),)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("advise")
+
+
+@pytest.fixture(scope="module")
+def mine(folder: Path) -> Store:
+    return write_store(folder / "mine.ecgs")
+
+
+@pytest.fixture(scope="module")
+def other(folder: Path) -> Store:
+    return write_store(folder / "other.ecgs", seed=5)
+
+
+@pytest.fixture(scope="module")
+def out(folder: Path, mine: Store, other: Store) -> Path:
+    ask(folder / "advice", mine.path, other.path)
+    return folder / "advice"
+
+
+def ask(out: Path, store: Path, *upstreams: Path, **changes: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = {"task": "waves", "upstream_task": "waves", "efforts": TINY, "quiet": True}
+    return advise(store, upstreams, out, **settings | changes)
+
+
+def test_what_it_leaves(out: Path) -> None:
+    assert {path.name for path in out.iterdir()} == {
+        "audit.json", "audit.html", "study", "model", "advice.json", "report.html",
+    }  # fmt: skip
+    advice = json.loads((out / "advice.json").read_text())
+    assert advice["answer"] == [each for each in advice["answer"] if each] != []
+    assert (out / "report.html").read_bytes() == (out / "study" / "report.html").read_bytes()
+    network, card = load_model(out / advice["model"])
+    assert card["spec"]["final"]
+    assert card["network"] == advice["recommendation"]["network"] == NETWORK
+    assert card["expected"]["macro_auroc"] == advice["recommendation"]["auroc"]
+    assert not network.training
+
+
+def test_asked_again_it_runs_nothing_again_and_says_the_same(out: Path, mine: Store, other: Store) -> None:
+    before = {p: p.stat().st_mtime_ns for p in [*(out / "study" / "runs").rglob("*"), out / "audit.html"]}
+    told = json.loads((out / "advice.json").read_text())
+    # What a process was about to write when it was killed is not somebody else's.
+    (out / ".audit.json.x1").write_text("half")
+    again = ask(out, mine.path, other.path)
+    assert (again["answer"], again["recommendation"]) == (told["answer"], told["recommendation"])
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_another_question_in_the_same_folder_changes_nothing_there(
+    out: Path, mine: Store, other: Store, folder: Path
+) -> None:
+    before = contents(out)
+    changed = write_store(folder / "changed" / "mine.ecgs", n=90)
+    with pytest.raises(StudyError, match=r"recordings of 'mine' changed since \(100 records then, 90 now\)"):
+        ask(out, changed.path, other.path)
+    elsewhere = write_store(folder / "elsewhere" / "other.ecgs", seed=6)
+    with pytest.raises(StudyError, match=f"the pre-trained {NETWORK} of 'other' would be another"):
+        ask(out, mine.path, elsewhere.path)
+    assert contents(out) == before
+
+
+def test_a_folder_of_somebody_else_is_refused(folder: Path, mine: Store, other: Store) -> None:
+    theirs = folder / "theirs"
+    theirs.mkdir()
+    (theirs / "thesis.txt").write_text("chapter 1")
+    with pytest.raises(StudyError, match="holds something else than advice"):
+        ask(theirs, mine.path, other.path)
+    assert [path.name for path in theirs.iterdir()] == ["thesis.txt"]
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_written(
+    folder: Path, mine: Store, other: Store
+) -> None:
+    nowhere = folder / "nowhere"
+    with pytest.raises(
+        ConfigError, match=r"other\.ecgs: the store has 2 tasks\. Choose one with --upstream-task"
+    ):
+        ask(nowhere, mine.path, other.path, upstream_task=None)
+    with pytest.raises(ConfigError, match=r"mine\.ecgs: the store has 2 tasks\. Choose one with --task"):
+        ask(nowhere, mine.path, other.path, task=None)
+    with pytest.raises(ConfigError, match="same store"):
+        ask(nowhere, mine.path, mine.path)
+    slow = write_store(folder / "slow.ecgs", seed=7, rate=50.0)
+    with pytest.raises(ConfigError, match="same --rate"):
+        ask(nowhere, mine.path, slow.path)
+    assert not nowhere.exists()
+
+
+def test_from_a_model_that_was_given(folder: Path, mine: Store, other: Store) -> None:
+    model = folder / "given"
+    train_model(model, other)
+    ask(folder / "from-model", mine.path, model, upstream_task=None)
+    description = json.loads((folder / "from-model" / "study" / "plan.json").read_text())
+    assert [start["starts"] for start in description["upstreams"]] == [
+        [f"model:{read_card(model)['weights_sha256']}"]
+    ]
+    evidence = json.loads((folder / "from-model" / "study" / "evidence.json").read_text())
+    assert all(row["state"] == "unclear" for row in evidence["cost"]["break_even"])
+    # Moved, it is the same question.
+    moved = folder / "moved"
+    os.rename(model, moved)
+    ask(folder / "from-model", mine.path, moved, upstream_task=None)
+    shutil.rmtree(moved)
