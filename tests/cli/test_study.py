@@ -267,7 +267,7 @@ class TestRefusals:
         [
             (
                 errno.ENOSPC,
-                "No space left on device (plan.json). Free some space, or choose another disk; what",
+                "No space left on device (plan.json). Free some space, or choose another disk, and",
             ),
             (errno.EROFS, "Read-only file system (plan.json). Check that it is yours to write to, or choose"),
             (errno.EACCES, "Permission denied (plan.json). Check that it is yours to write to, or choose"),

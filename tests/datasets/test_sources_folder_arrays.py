@@ -101,7 +101,7 @@ def test_rows_that_the_table_does_not_name_are_counted(folder):
     store, summary = run(folder, stated=ALL)
     assert store.records["record_id"].tolist() == ["X/00003", "X/00039"]
     assert "38 of the 40 recordings in X.npy are not in labels.csv" in summary.notes
-    assert "1 recordings in the folder are not in labels.csv: see rejected.csv" in summary.notes
+    assert "1 recording in the folder is not in labels.csv: see rejected.csv" in summary.notes
     assert {row["record_id"]: row["reason"] for row in summary.rejected} == {
         "Y": "labels.csv does not list it",
         "X/00040": "there is no row 40: it holds 40 recordings (rows 0 to 39)",

@@ -66,7 +66,8 @@ def read_info(path: Path) -> StoreInfo:
     """
     file = path / "dataset.json"
     if not path.exists():
-        raise DataError("there is no such folder", where=path, remedy="Check the path")
+        remedy = "Check the path. Make one with `ecgtransfer prepare`"
+        raise DataError("there is no such folder", where=path, remedy=remedy)
     if not file.is_file():
         raise DataError(
             "is not a store: it has no dataset.json", where=path, remedy="Make one with `ecgtransfer prepare`"

@@ -286,7 +286,8 @@ def _changed(there: dict[str, Any], here: dict[str, Any]) -> Iterator[str]:
     for row in here["downstreams"]:
         old = known.get(row["name"])
         if old is not None and old["fingerprint"] != row["fingerprint"]:
-            counted = f" ({old['records']} records then, {row['records']} now)"
+            then, now = old["records"], row["records"]
+            counted = f" ({then:,} records then, {now:,} now)" if then != now else ""
             yield f"the recordings of '{row['name']}' changed since{counted}"
 
 
