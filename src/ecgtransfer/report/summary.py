@@ -12,6 +12,7 @@ import numpy as np
 from ecgtransfer.evidence import Interval, paired_difference, seed_tests, verdicts
 from ecgtransfer.evidence.intervals import arm_auroc
 from ecgtransfer.report import breadth, costs
+from ecgtransfer.report.gains import gains
 from ecgtransfer.report.gather import Cell, Done, Gathered, gather, paired, singles
 from ecgtransfer.report.paper import beside_sound
 from ecgtransfer.report.recommendation import recommend
@@ -138,7 +139,7 @@ def summarise(study: Study, *, beside: Sequence[Study] = ()) -> dict[str, Any]:
         "per_target": statements,
         "subgroups": breadth.in_subgroups(context, study),
         "operating": breadth.at_operating_points(context),
-        "gains": breadth.gains(context),
+        "gains": gains(context),
         "curves": breadth.curves(context),
         "convergence": breadth.convergences(context),
         "calibration": breadth.calibrations(context),
