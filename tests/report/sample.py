@@ -316,6 +316,9 @@ class _Study:
             "auroc": 0.961, "auroc_per_seed": [0.961] * seeds, "seconds": 911.0, "seeds": seeds,
             "left_out": f"12 recordings of {name} were left out: they are {downstream}'s too.",
             "downloaded": False,
+            "training": {
+                "updates": 3000, "batch_size": 64, "learning_rate": 0.003, "flip": name == "cinc2017",
+            },
         }  # fmt: skip
 
     def curves(self) -> list[dict[str, Any]]:

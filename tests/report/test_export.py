@@ -144,6 +144,8 @@ def test_the_methods_say_what_was_done_and_cite_what_they_use() -> None:
         "ludb: 2,130 recordings (patients unknown, each recording counting as its own), 12 leads (I to V6) "
         "at 100 Hz",
         "resnet1d18-w16 (pre-trained from three seeds, macro AUROC on its own test part 0.961)",
+        "Pre-training on cinc2017 had 3,000 updates of up to 64 recordings at a peak learning rate of 0.003. "
+        "Half of its recordings, drawn at random, were turned upside down.",
         "400 and all 1,704 labelled ECGs of ptbxl-subset; 40, 80 and all 160 labelled ECGs of ludb",
         "1,600 updates of up to 64 recordings",
         "The learning rate was one of 0.0003, 0.001 and 0.003",

@@ -562,6 +562,13 @@ class TestUpstreams:
             assert row["seconds"] == pytest.approx(SECONDS * len(own))
             assert row["records"] == own[0].labels_used
             assert row["downloaded"] is False
+            budget = own[0].spec.budget
+            assert row["training"] == {
+                "updates": budget.updates,
+                "batch_size": budget.batch_size,
+                "learning_rate": own[0].spec.rates[0],
+                "flip": budget.augment.polarity_flip,
+            }
             assert row["left_out"] in found["notes"]
 
 

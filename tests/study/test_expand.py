@@ -491,6 +491,13 @@ class TestRefused:
         other = make_upstream(up.path, "v", learning_rate=1e-3)
         expand(make_plan(down.path, None, upstreams=(ups[0], other)))
 
+    def test_turned_upside_down_or_not_is_another_pre_training(self, down: Store, up: Store) -> None:
+        ups = (make_upstream(up.path, "u"), make_upstream(up.path, "v", flip=True))
+        runs = expand(make_plan(down.path, None, upstreams=ups)).planned
+        made = {run.upstream: run.spec.budget.augment for run in runs if run.purpose == "pretraining"}
+        assert (made["u"].polarity_flip, made["v"].polarity_flip) == (up.info.polarity_uncertain, True)
+        assert not any(run.spec.budget.augment.polarity_flip for run in runs if run.purpose == "evidence")
+
     @pytest.mark.parametrize(
         ("change", "says"),
         [

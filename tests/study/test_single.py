@@ -98,3 +98,5 @@ def test_signals_are_turned_over_where_the_store_s_polarity_is_unknown(
     budget = flipping(BUDGET, store)
     assert budget.augment.polarity_flip == uncertain
     assert dataclasses.replace(budget, augment=BUDGET.augment) == BUDGET
+    for asked in (True, False):
+        assert flipping(BUDGET, store, asked).augment.polarity_flip == asked

@@ -56,6 +56,7 @@ tuning_seeds = 2
 updates = 100
 learning_rate = 0.003
 seeds = 2
+flip = true
 schedule = "constant"
 
 [[upstream]]
@@ -69,6 +70,7 @@ store = "up2.ecgs"
 task = "few"
 updates = 200
 seeds = 1
+flip = false
 
 [[downstream]]
 name = "mine"
@@ -149,6 +151,7 @@ class TestWhatItMeans:
         first, second = plan.upstreams
         assert (first.budget.updates, first.learning_rate, first.seeds) == (100, 0.003, 2)
         assert (second.budget.updates, second.learning_rate, second.seeds) == (200, 0.003, 1)
+        assert (first.flip, second.flip, UpstreamPlan.flip) == (True, False, None)
         assert {first.budget.batch_size, second.budget.batch_size} == {UpstreamPlan.budget.batch_size}
         assert {first.budget.schedule, second.budget.schedule} == {"constant"}
         assert plan.downstreams[0].upstreams == ("second",)
@@ -272,22 +275,22 @@ def test_what_a_short_file_may_get_wrong(place: Path, before: str, after: str, s
         ("[search]", "[[search]]", "line 21: 'search' is a table that is there once: write [search]"),
         ("[0.001, 0.01]", "[0.001, -1]", "plan.toml: -1 is not a learning rate"),
         ("[0.001, 0.01]", "[0.001, 0.001]", "plan.toml: rates names something twice"),
-        ('name = "second"', 'name = "first"', "line 48: there is no upstream 'second'. Known: first"),
-        ("updates = 200", "updates = -2", "line 40: 'updates' is -2, and has to be greater"),
+        ('name = "second"', 'name = "first"', "line 50: there is no upstream 'second'. Known: first"),
+        ("updates = 200", "updates = -2", "line 41: 'updates' is -2, and has to be greater"),
         ("sizes = [40]", "sizes = [60]", "plan.toml: convergence at size 60, which no downstream has"),
-        ('upstream = "second"\n', "", "line 53: upstream is missing, and the plan has 2. Name one of first"),
+        ('upstream = "second"\n', "", "line 55: upstream is missing, and the plan has 2. Name one of first"),
         ('upstream = "second"', 'upstream = "first"', "the primary contrast 'gru, full from first on mine"),
-        ('upstream = "second"', 'upstream = "third"', "line 55: this plan has no upstream 'third'"),
-        ('upstream = "second"\nsize = 40', 'upstream = "second"', "line 53: 'size' is missing in [[prima"),
+        ('upstream = "second"', 'upstream = "third"', "line 57: this plan has no upstream 'third'"),
+        ('upstream = "second"\nsize = 40', 'upstream = "second"', "line 55: 'size' is missing in [[prima"),
         ('upstream = "second"\nsize = 40', 'upstream = "second"\nsize = 30', "is not among what the study"),
-        ('arm = "frozen-random"', 'arm = "frozen"', "line 60: unknown arm 'frozen'. Did you mean frozen-"),
+        ('arm = "frozen-random"', 'arm = "frozen"', "line 62: unknown arm 'frozen'. Did you mean frozen-"),
         (
             'arm = "frozen-random"', 'arm = "frozen-random"\nupstream = "first"',
-            "line 61: arm 'frozen-random' starts from random weights, so no upstream belongs to it",
+            "line 63: arm 'frozen-random' starts from random weights, so no upstream belongs to it",
         ),
         (
             'arm = "frozen-random"\nsize = 20', "size = 20" + '\n[[primary]]\nnetwork="gru"\nsize=20' * 7,
-            "line 58: upstream is missing",
+            "line 60: upstream is missing",
         ),
     ],
 )  # fmt: skip

@@ -144,6 +144,8 @@ def _networks(evidence: Evidence, cite: Citations) -> str:
         what = f"task {task}, {number(records)} recordings" if task else f"{number(records)} recordings"
         made = [_made(by_network[network]) for network in unique(row["network"] for row in own)]
         parts.append(f"From {name} ({what}): {listed(made)}.")
+        for how in unique(_how_made(row) for row in own if row.get("training")):
+            parts.append(how)
     left_out = unique(row["left_out"] for row in evidence.get("upstreams", []) if row["left_out"])
     return " ".join([*parts, *(text.rstrip(".") + "." for text in left_out)])
 
@@ -243,6 +245,16 @@ def _made(row: Mapping[str, Any]) -> str:
     how = "given as a finished model" if row["downloaded"] else f"pre-trained {times}"
     score = "" if row["auroc"] is None else f", macro AUROC on its own test part {number(row['auroc'])}"
     return f"{row['network']} ({how}{score})"
+
+
+def _how_made(row: Mapping[str, Any]) -> str:
+    made = row["training"]
+    turned = "Half of its recordings, drawn at random, were turned upside down" if made["flip"] else ""
+    return (
+        f"Pre-training on {row['name']} had {number(made['updates'])} updates of up to "
+        f"{number(made['batch_size'])} recordings at a peak learning rate of {made['learning_rate']:g}."
+        + (f" {turned}." if turned else "")
+    )
 
 
 def _cited(name: str, cite: Citations) -> str:

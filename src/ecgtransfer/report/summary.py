@@ -22,6 +22,7 @@ from ecgtransfer.study.folder import Study
 from ecgtransfer.study.plan import SPECIFICITY, Contrast
 from ecgtransfer.study.planned import Planned
 from ecgtransfer.study.protocols import EPOCHS, PAPER
+from ecgtransfer.study.spec import RunSpec
 
 # Name in the findings → name in a run's result.
 MACRO_METRICS = {
@@ -234,9 +235,20 @@ def _upstreams(origin: Row, runs: Gathered) -> list[Row]:
             "seeds": len(origin["starts"]),
             "downloaded": origin["downloaded"],
             "left_out": origin["left_out"],
+            # The published protocol has its own training, and says so elsewhere.
+            "training": _pretraining(made[0].spec) if made and _by_validation(made[0]) else None,
         }
         for downstream in origin["downstreams"]
     ]
+
+
+def _pretraining(spec: RunSpec) -> Row:
+    return {
+        "updates": spec.budget.updates,
+        "batch_size": spec.budget.batch_size,
+        "learning_rate": spec.rates[0],
+        "flip": spec.budget.augment.polarity_flip,
+    }
 
 
 def _cell(cell: Cell, runs: Sequence[Done], sizes: Sizes) -> Row:

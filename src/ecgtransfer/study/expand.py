@@ -163,7 +163,7 @@ def _made(
             seed=seed,
             study_seed=plan.study_seed,
             rates=[upstream.learning_rate],
-            budget=flipping(upstream.budget, store),
+            budget=flipping(upstream.budget, store, upstream.flip),
             threads=plan.threads,
             apart_from=[each.store for each in served],
             excluded=shared.record_ids,

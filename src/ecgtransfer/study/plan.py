@@ -47,6 +47,8 @@ class UpstreamPlan:
     learning_rate : float
     seeds : int
         Pre-training seeds 0 … seeds − 1. The headline pair uses all of them, the other pairs the first.
+    flip : bool or None
+        Turn half of the training records upside down; None: where the store says that polarity is uncertain.
     """
 
     name: str
@@ -56,6 +58,7 @@ class UpstreamPlan:
     budget: Budget = PRETRAINING_BUDGET
     learning_rate: float = PRETRAINING_RATE
     seeds: int = PRETRAINING_SEEDS
+    flip: bool | None = None
 
     def __post_init__(self) -> None:
         if (self.store is None) == (not self.models):

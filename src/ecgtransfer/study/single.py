@@ -114,8 +114,7 @@ def make_spec(
     )
 
 
-def flipping(budget: Budget, store: Store) -> Budget:
-    """Return the budget with training signals turned over at random where the store's polarity is unknown."""
-    return dataclasses.replace(
-        budget, augment=dataclasses.replace(budget.augment, polarity_flip=store.info.polarity_uncertain)
-    )
+def flipping(budget: Budget, store: Store, flip: bool | None = None) -> Budget:
+    """Return the budget with signals turned over at random; by default where the polarity is uncertain."""
+    flip = store.info.polarity_uncertain if flip is None else flip
+    return dataclasses.replace(budget, augment=dataclasses.replace(budget.augment, polarity_flip=flip))

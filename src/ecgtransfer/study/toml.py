@@ -152,7 +152,7 @@ def _upstream(asked: StudyFile, number: int, base: Path) -> UpstreamPlan:
     store, info = _store(base, str(own.store), (*place, "store"))
     around = PAPER_UPSTREAM if asked.protocol == "paper" else {}
     for table in (asked.pretraining, own):
-        around = around | table.given("learning_rate", "seeds")
+        around = around | table.given("learning_rate", "seeds", "flip")
     return UpstreamPlan(
         name=own.name or _as_name(info.name),
         store=store,

@@ -76,6 +76,7 @@ class PretrainingTable(BudgetTable):
 
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     seeds: Count | None = None
+    flip: bool | None = None
 
 
 class UpstreamTable(PretrainingTable):
