@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ecgtransfer.datasets.audit import audit
-from ecgtransfer.files import write_json, write_text
+from ecgtransfer.files import clear_leftovers, write_json, write_text
 from ecgtransfer.report.disagreements import find_disagreements
 from ecgtransfer.report.export import write_tables
 from ecgtransfer.report.html import write_report
@@ -76,6 +76,7 @@ def conduct(
     """
     expanded = expand(plan)
     study = freeze(expanded, out)
+    clear_leftovers(out)
     locations = locate(expanded, study)
     for purpose in PURPOSES:
         specs = [run.spec for run in expanded.planned if run.purpose == purpose]

@@ -6,11 +6,18 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+
+# Names that `tempfile` gives in `write_bytes`, and the seconds that no write takes.
+_LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}")
+_LONG_AGO = 3600.0
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -30,6 +37,20 @@ def write_bytes(path: Path, content: bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def clear_leftovers(folder: Path) -> int:
+    """Remove what `write_bytes` left of files whose writer was killed, anywhere in ``folder``; say how many.
+
+    What is younger than an hour stays: another process may be writing it.
+    """
+    before, removed = time.time() - _LONG_AGO, 0
+    for path in folder.rglob(".*"):
+        with contextlib.suppress(OSError):  # gone in the meantime, or not ours to remove
+            if _LEFTOVER.fullmatch(path.name) and path.is_file() and path.stat().st_mtime < before:
+                path.unlink()
+                removed += 1
+    return removed
 
 
 def write_text(path: Path, content: str) -> None:

@@ -1,0 +1,43 @@
+"""What a killed writer leaves behind, and who clears it away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from ecgtransfer.files import clear_leftovers, write_bytes
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from ecgtransfer.files import write_bytes
+os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)
+write_bytes(Path(sys.argv[1]), b"new")
+"""
+
+
+def test_what_a_killed_writer_leaves_is_cleared_away_once_it_is_old(tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "a" / "result.json"
+    write_bytes(path, b"old")
+    (tmp_path / ".lock").write_bytes(b"")
+    (tmp_path / "runs" / ".b.writing").mkdir()
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"old"
+    (left,) = set(path.parent.iterdir()) - {path}
+    assert left.read_bytes() == b"new"
+
+    assert clear_leftovers(tmp_path) == 0, "another process may be writing it"
+    assert left.exists()
+    long_ago = time.time() - 4000
+    for each in (left, path, tmp_path / ".lock"):
+        os.utime(each, (long_ago, long_ago))
+    assert clear_leftovers(tmp_path) == 1
+    assert not left.exists()
+    assert path.exists()
+    assert (tmp_path / ".lock").exists()
+    assert (tmp_path / "runs" / ".b.writing").is_dir()
