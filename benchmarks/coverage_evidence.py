@@ -67,7 +67,7 @@ def cells() -> list[Cell]:
             f"{regime} × 3, {m} positives, {seeds} seeds, {folds} fold(s)",
             replace(base, positives=(m,), seeds=seeds, folds=folds, pretrainings=3),
         )
-        for seeds, folds in ((10, 1), (5, 5))
+        for seeds, folds in ((10, 1), (10, 5), (5, 5))
         for m in (10, 20, 50)
         for regime, base in CROSSED.items()
     ]

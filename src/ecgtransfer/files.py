@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-
 # Names that `tempfile` gives in `write_bytes`, and the seconds that no write takes.
 _LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}")
 _LONG_AGO = 3600.0

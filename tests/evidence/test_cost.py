@@ -122,7 +122,54 @@ def test_runs_that_never_got_there_bound_the_answer_or_take_it_away() -> None:
     assert break_even([2, 2], [1, 1], pretraining=None, unit="updates").state == "unclear"
 
 
+def test_costs_that_are_known_up_to_a_grid_move_the_ends_of_the_interval() -> None:
+    scratch, arm = [100, 200, 100, 200], [50, 50, 50, 50]
+    least, fewest = [50, 100, 50, 100], [0, 0, 0, 0]
+    exact = break_even(scratch, arm, pretraining=1000, unit="updates")
+    found = break_even(
+        scratch, arm, pretraining=1000, unit="updates", scratch_least=least, arm_least=fewest
+    )  # fmt: skip
+    assert (found.state, found.projects, found.saving) == (exact.state, exact.projects, exact.saving)
+    smallest = ttest_1samp([0, 50, 0, 50], 0).confidence_interval(0.95)
+    largest = ttest_1samp([100, 200, 100, 200], 0).confidence_interval(0.95)
+    assert (found.saving_low, found.saving_high) == pytest.approx((smallest.low, largest.high))
+    assert found.low == int(np.ceil(1000 / largest.high))
+    assert found.high is None
+    assert "to never" in found.text
+    coarse = break_even(
+        [50, 50], [50, 50], pretraining=9, unit="updates", scratch_least=[0, 0], arm_least=[0, 0]
+    )  # fmt: skip
+    assert (coarse.state, coarse.projects) == ("unclear", None)
+    assert "too coarse to tell the arms apart" in coarse.text
+    slower = break_even(
+        [50, 50], [100, 101], pretraining=9, unit="updates", scratch_least=[0, 0], arm_least=[50, 50]
+    )  # fmt: skip
+    assert slower.state == "never"
+
+
+def test_the_interval_covers_what_lies_between_the_budgets() -> None:
+    """1,000 studies of ten seeds: lognormal costs seen through a grid, mean saving by the closed form."""
+    rng, hits, grid = np.random.default_rng(1), 0, np.array([0.0, 25, 50, 100, 200, 400, 800])
+    mean = {"scratch": 120.0, "arm": 20.0}
+    for _ in range(1000):
+        edges = {}
+        for name, centre in mean.items():
+            costs = centre * np.exp(0.4 * rng.normal(size=10) - 0.08)
+            at = np.searchsorted(grid, costs)
+            edges[name] = grid[at], grid[at - 1]
+        found = break_even(
+            *(edges[name][0] for name in ("scratch", "arm")), pretraining=1000, unit="updates",
+            scratch_least=edges["scratch"][1], arm_least=edges["arm"][1],
+        )  # fmt: skip
+        hits += found.saving_low <= 100 <= found.saving_high
+    assert hits >= 940
+
+
 def test_refuses_what_does_not_fit() -> None:
+    with pytest.raises(DataError, match="above the cost"):
+        break_even([1.0], [1.0], pretraining=1, unit="s", arm_least=[2.0])
+    with pytest.raises(DataError, match="not one per seed"):
+        break_even([1.0], [1.0], pretraining=1, unit="s", scratch_least=[1.0, 1.0])
     with pytest.raises(DataError, match="one per seed"):
         break_even([1, 2], [1], pretraining=1, unit="s")
     with pytest.raises(DataError, match="one per seed"):

@@ -384,10 +384,16 @@ class _Study:
                             if slow
                             else f"{400 / fast:.0f} updates (200 to 800)",
                             "times": [None if slow else 400] * 10, "seeds": list(SEEDS),
+                            "median_after": 1600 if slow else 200 / fast,
                             "ratio": None if arm == "scratch" else _ratio(slow),
                         }
                         for arm, fast in (("scratch", 0.5), ("full", 1.0))
                     }  # fmt: skip
+                    arms["full"]["differences"] = [
+                        {"updates": b, "difference": 0.025, "low": -0.004, "high": 0.054, "word": "undecided",
+                         "note": ""}
+                        for b in (200, 400, 800, 1600)
+                    ]  # fmt: skip
                     rows.append(
                         {
                             "downstream": self.downstreams[0], "network": network, "upstream": upstream,

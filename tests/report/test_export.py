@@ -49,7 +49,9 @@ def test_csv_has_every_row_and_every_plain_field_in_full_precision(name: str, ke
                 assert float(told[field]) == value
             elif value is None:
                 # Where other rows have figures nested under the name, those are the columns.
-                assert told[field] == "" if field in told else any(key.startswith(f"{field}.") for key in told)
+                assert (
+                    told[field] == "" if field in told else any(key.startswith(f"{field}.") for key in told)
+                )
             elif isinstance(value, str | int):
                 assert told[field] == str(value)
 

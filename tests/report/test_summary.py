@@ -394,6 +394,12 @@ class TestBeside:
                 reached = np.mean([run.result["validation_loss"] <= row["target"] for run in whole])
                 assert told["reached"][-1] >= reached - 1e-9
                 assert told["auroc"][-1] == pytest.approx(np.mean([macro_auroc(run) for run in whole]))
+            apart = row["arms"]["full"]["differences"]
+            assert [each["updates"] for each in apart] == row["budgets"]
+            for at, each in enumerate(apart):
+                gain = row["arms"]["full"]["auroc"][at] - row["arms"]["scratch"]["auroc"][at]
+                assert each["difference"] == pytest.approx(gain)
+                assert each["low"] < each["difference"] < each["high"]
 
     def test_both_arms_calibration(self, found: Found) -> None:
         cells = [cell_of(row) for row in found["calibration"]]

@@ -2,25 +2,30 @@
 
 Every budget (B/8, B/4, B/2, B) is a training of its own with its own schedule: a point on the way of one long
 run was reached with a learning rate that still was high, and would flatter whoever starts near its goal. The
-time to the target is the smallest budget whose training ends with a validation loss at or below it, so it is
-known up to the grid of budgets. The target is named before any of these trainings, from runs that are no
-evidence. A seed that never gets there is censored at its largest budget, not left out: the mean over those
-that arrive would be a mean over the lucky ones.
+time to the target is interval-censored: it lies above the largest budget that failed before the first one
+whose training ended with a validation loss at or below the target, and not above that one. Where the smallest
+budget already succeeds it may be anything above zero. The target is named before any of these trainings, from
+runs that are no evidence. A seed that never gets there is censored at its largest budget, not left out: the
+mean over those that arrive would be a mean over the lucky ones.
 
-The median time is that of Kaplan and Meier. All seeds are followed to the same largest budget, so its
-interval is the exact one of order statistics: a median lies between the r-th time and the r-th from the end
-with the probability that 2r of S fair coins decide, whatever the distribution (Brookmeyer and Crowley 1982
-treat the general case). It needs six seeds at 95 %.
+The median time is that of Kaplan and Meier over the budgets that succeeded, with the budget before it as its
+lower edge. All seeds are followed to the same largest budget, so its interval is the exact one of order
+statistics: a median lies between the r-th time and the r-th from the end with the probability that 2r of S
+fair coins decide, whatever the distribution (Brookmeyer and Crowley 1982 treat the general case); the lower
+limit is moved to the budget before it. It needs six seeds at 95 %.
 
-The ratio of two arms' medians has an interval over seeds by the bootstrap, both arms of a seed drawn
-together. Its values lie on the grid of budgets as well: with budgets that double, 2 may mean anything from
-above 1 to below 4.
+The ratio of two arms' medians is known up to the edges as well: with budgets that double, 2 may mean anything
+from above 1 to below 4, and where the arm's median is the smallest budget nothing bounds it from above. Its
+interval is the bootstrap over seeds, both arms of a seed drawn together, of the smallest ratio that the edges
+of each draw allow and of the largest: what is only known to lie in a range is given with the range (Manski
+2003). It is therefore wide on a coarse grid; the differences at each budget do not depend on the grid.
 
 References
 ----------
 Kaplan and Meier (1958), JASA 53; Brookmeyer and Crowley (1982), A confidence interval for the median survival
-time, Biometrics 38(1); David and Nagaraja (2003), Order statistics, section 7.1; Dodge et al. (2019), Show
-your work: improved reporting of experimental results, EMNLP, for performance as a function of budget.
+time, Biometrics 38(1); David and Nagaraja (2003), Order statistics, section 7.1; Manski (2003), Partial
+identification of probability distributions; Dodge et al. (2019), Show your work: improved reporting of
+experimental results, EMNLP, for performance as a function of budget.
 """
 
 from __future__ import annotations
@@ -71,11 +76,13 @@ class TimeRatio:
     Attributes
     ----------
     value : float or None
-        Median time of the reference over that of the arm; a bound where one of them is censored.
+        Median time of the reference over that of the arm, both as budgets that succeeded; a bound where one
+        of the medians has no upper or no lower edge. None where nothing bounds it.
     low, high : float or None
-        Its interval; None at an open end, and both where no interval could be given.
+        Its interval, edges of the grid included; None at an open end, both where no interval could be given.
     bound : str
-        ``at least`` where the reference's median is censored, ``at most`` where the arm's is, else empty.
+        ``at least`` where the reference's median is beyond the largest budget or the arm's not above the
+        smallest, ``at most`` the other way round, else empty.
     text : str
     """
 
@@ -99,14 +106,17 @@ class ArmConvergence:
     reached : tuple of float
         Per budget, the share of seeds whose training ends at or below the target.
     median_updates : int or None
-        Kaplan-Meier median of the time to the target; None where it lies beyond the largest budget.
+        Kaplan-Meier median of the budgets that reach the target; None where it lies beyond the largest.
+    median_after : int
+        The budget before it, which is not enough; 0 below the smallest.
     low, high : int or None
-        Its interval; None lies beyond the largest budget, or where seeds are too few, as ``text`` says.
+        Interval of the time, ``low`` exclusive; None lies beyond the largest budget, or where seeds are too
+        few, as ``text`` says.
     censored, runs : int
         Seeds that never reach the target, and seeds.
     seeds : tuple of int
     times : tuple of int or None
-        Per seed, the time; None where censored.
+        Per seed, the first budget that reaches the target; None where none does.
     ratio : TimeRatio or None
         None for the reference.
     text : str
@@ -118,6 +128,7 @@ class ArmConvergence:
     validation_loss: tuple[float | None, ...]
     reached: tuple[float, ...]
     median_updates: int | None
+    median_after: int
     low: int | None
     high: int | None
     censored: int
@@ -193,7 +204,7 @@ def convergence(
         median, (low, high) = median_time(times[name], level)
         ratio = None
         if name != reference:
-            ratio = _ratio(name, reference, times[name], times[reference], budgets[-1], draws, level)
+            ratio = _ratio(name, reference, times[name], times[reference], budgets, draws, level)
         found[name] = ArmConvergence(
             auroc=tuple(mean for mean, _, _ in aurocs),
             auroc_low=tuple(least for _, least, _ in aurocs),
@@ -203,14 +214,15 @@ def convergence(
             ),
             reached=tuple(float(np.mean(column)) for column in reached),
             median_updates=_updates(median),
-            low=None if low is None else _updates(low),
+            median_after=int(_before(median, budgets)),
+            low=None if low is None else int(_before(low, budgets)),
             high=None if high is None else _updates(high),
             censored=int(np.isinf(times[name]).sum()),
             runs=len(seeds),
             seeds=seeds,
             times=tuple(_updates(time) for time in times[name]),
             ratio=ratio,
-            text=_text(name, times[name], median, low, high, target, budgets[-1], level),
+            text=_text(name, times[name], median, low, high, target, budgets, level),
         )
     return Convergence(target=target, budgets=budgets, arms=found)
 
@@ -304,38 +316,59 @@ def _ratio(
     reference: str,
     mine: NDArray[np.float64],
     theirs: NDArray[np.float64],
-    last: int,
+    budgets: Sequence[int],
     draws: NDArray[np.intp],
     level: float,
 ) -> TimeRatio:
     """Return the ratio of medians; seeds are drawn for both arms together."""
-    median, other = _middle(mine[None])[0], _middle(theirs[None])[0]
-    if np.isinf(median) and np.isinf(other):
-        text = f"In the median run neither {name} nor {reference} reaches the target within {last:,} updates."
-        return TimeRatio(None, None, None, "", text)
-    value = float(min(other, last) / min(median, last))
-    bound: Literal["at least", "at most", ""] = (
-        "at least" if np.isinf(other) else "at most" if np.isinf(median) else ""
-    )
-    least, most = 0.0, np.inf
-    if len(mine) >= _SEEDS_FOR_A_RATIO:
-        a, b = _middle(mine[draws]), _middle(theirs[draws])
-        # A censored median may be anything beyond the last budget: it counts with both extremes.
-        lows = np.where(np.isinf(a), 0.0, np.minimum(b, last) / np.minimum(a, last))
-        highs = np.where(np.isinf(b), np.inf, np.minimum(b, last) / np.minimum(a, last))
-        tail = (1.0 - level) / 2.0
-        least = min(value if bound != "at most" else 0.0, float(np.quantile(lows, tail, method="lower")))
-        most = max(
-            value if bound != "at least" else np.inf, float(np.quantile(highs, 1.0 - tail, method="higher"))
+    median, other = _middle(mine[None]), _middle(theirs[None])
+    least, most = (float(edge[0]) for edge in _edges(median, other, budgets))
+    if least == 0.0 and np.isinf(most):
+        if np.isinf(median[0]):
+            what = f"neither {name} nor {reference} reaches the target within {budgets[-1]:,} updates"
+        else:
+            what = f"both {name} and {reference} reach the target within {budgets[0]:,} updates"
+        return TimeRatio(
+            None, None, None, "", f"In the median run {what}, so which needs fewer is not known."
         )
-    low, high = least if least > 0 else None, most if np.isfinite(most) else None
-    said = f"{reference} needs {f'{bound} ' if bound else ''}{value:.3g} times as many updates as {name}"
-    if len(mine) < _SEEDS_FOR_A_RATIO:
-        said += f"; {len(mine)} seeds are too few for an interval"
-    else:
+    bound: Literal["at least", "at most", ""] = ""
+    value = float(other[0] / median[0]) if np.isfinite(median[0]) else 0.0
+    if np.isinf(most):
+        bound, value = "at least", least
+    elif least == 0.0:
+        bound, value = "at most", most
+    if len(mine) >= _SEEDS_FOR_A_RATIO:
+        lows, highs = _edges(_middle(mine[draws]), _middle(theirs[draws]), budgets)
+        tail = (1.0 - level) / 2.0
+        least = min(least, float(np.quantile(lows, tail, method="lower")))
+        most = max(most, float(np.quantile(highs, 1.0 - tail, method="higher")))
+        low, high = least if least > 0 else None, most if np.isfinite(most) else None
         ends = f"{low:.3g}" if low is not None else "open", f"{high:.3g}" if high is not None else "open"
-        said += f" ({100 * level:g} % interval {ends[0]} to {ends[1]})"
+        sure = f" ({100 * level:g} % interval {ends[0]} to {ends[1]})"
+    else:
+        low = high = None
+        sure = f"; {len(mine)} seeds are too few for an interval"
+    said = (
+        f"{reference} needs {f'{bound} ' if bound else ''}{value:.3g} times as many updates as {name}{sure}"
+    )
     return TimeRatio(value, low, high, bound, f"{said[0].upper()}{said[1:]}.")
+
+
+def _edges(
+    mine: NDArray[np.float64], theirs: NDArray[np.float64], budgets: Sequence[int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the least and the largest ratio that two medians on the grid allow; 0 and inf are open."""
+    early, soon = _before(mine, budgets), _before(theirs, budgets)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        least = np.where(np.isinf(mine), 0.0, soon / mine)
+        most = np.where(np.isinf(theirs) | (early == 0.0), np.inf, theirs / early)
+    return least, most
+
+
+def _before(times: ArrayLike, budgets: Sequence[int]) -> NDArray[np.float64]:
+    """Return the budget before each time, the last one before what lies beyond, 0 before the first."""
+    grid = np.array([0, *budgets], np.float64)
+    return np.asarray(grid[np.searchsorted(grid, np.asarray(times, np.float64)) - 1])
 
 
 def _middle(times: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -351,25 +384,29 @@ def _text(
     low: float | None,
     high: float | None,
     target: float,
-    last: int,
+    budgets: Sequence[int],
     level: float,
 ) -> str:
-    censored, runs = int(np.isinf(times).sum()), len(times)
+    censored, runs, last = int(np.isinf(times).sum()), len(times), budgets[-1]
     if censored == runs:
         return (
             f"{name}: none of {runs} seeds reaches a validation loss of {target:.3g} within {last:,} updates."
         )
     goal = f"a validation loss of {target:.3g}"
-    when = f"reaches {goal} in {median:,.0f} updates"
+    after = float(_before(median, budgets))
     if np.isinf(median):
         when = f"does not reach {goal} within {last:,} updates"
+    elif after == 0.0:
+        when = f"reaches {goal} in {median:,.0f} updates or fewer"
+    else:
+        when = f"reaches {goal} in more than {after:,.0f} and at most {median:,.0f} updates"
     if low is None or high is None:
         sure = f"{runs} seeds are too few for a {100 * level:g} % interval"
     elif np.isinf(low):
         sure = f"at either end of the {100 * level:g} % interval"
     else:
-        ends = [f"{end:,.0f}" if np.isfinite(end) else f"more than {last:,}" for end in (low, high)]
-        sure = f"{100 * level:g} % interval {ends[0]} to {ends[1]}"
+        to = f"to {high:,.0f}" if np.isfinite(high) else f"to more than {last:,}"
+        sure = f"{100 * level:g} % interval {_before(low, budgets):,.0f} {to}"
     left = f"; {censored} of {runs} seeds never do" if censored else ""
     return f"{name}: the median run {when} ({sure}){left}."
 

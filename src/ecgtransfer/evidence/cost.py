@@ -9,7 +9,9 @@ saving of each project that uses it: cost of learning from scratch less cost of 
 search of their learning rate and up to the same point. The interval of the mean saving is Student's over
 seeds, both arms of a seed together (five seeds are too few for a percentile bootstrap, which then covers
 about 84 %); since the pre-training is a given sum, that of the number of projects follows from it exactly.
-Where the saving's interval includes zero, *never* cannot be excluded.
+Where the saving's interval includes zero, *never* cannot be excluded. Where costs are known up to the edges
+of a grid of budgets, the estimate takes the budgets that succeeded, and the interval's ends are those of the
+smallest and of the largest saving that the edges leave possible.
 
 References
 ----------
@@ -115,6 +117,8 @@ def break_even(
     pretraining: float | None,
     unit: str,
     per_project: str = "",
+    scratch_least: Sequence[float] | None = None,
+    arm_least: Sequence[float] | None = None,
     scratch_reached: Sequence[bool] | None = None,
     arm_reached: Sequence[bool] | None = None,
     downloaded: bool = False,
@@ -132,6 +136,8 @@ def break_even(
         What is counted: updates, seconds, FLOPs.
     per_project : str
         Up to which point both are counted, for the sentence.
+    scratch_least, arm_least : sequence of float, optional
+        What each would have cost at least, where costs are known up to a grid; left out, they are exact.
     scratch_reached, arm_reached : sequence of bool, optional
         Whether each got to that point; the cost of one that did not is a lower bound. For scratch the
         number of projects then is an upper bound, for the arm nothing can be said.
@@ -145,18 +151,25 @@ def break_even(
         No seed, arrays of different lengths, or a negative cost.
     """
     theirs, mine = np.asarray(scratch, np.float64), np.asarray(arm, np.float64)
-    costs = [*theirs.ravel(), *mine.ravel(), pretraining or 0.0]
+    their_least = theirs if scratch_least is None else np.asarray(scratch_least, np.float64)
+    my_least = mine if arm_least is None else np.asarray(arm_least, np.float64)
+    costs = [*theirs.ravel(), *mine.ravel(), *their_least.ravel(), *my_least.ravel(), pretraining or 0.0]
     if theirs.ndim != 1 or not len(theirs) or theirs.shape != mine.shape:
         raise DataError(
             f"{theirs.shape} costs of scratch and {mine.shape} of the arm: one per seed is needed"
         )
+    if their_least.shape != theirs.shape or my_least.shape != mine.shape:
+        raise DataError("least costs are not one per seed")
     if not np.isfinite(costs).all() or min(costs) < 0:
         raise DataError("a cost is negative or not finite")
+    if (their_least > theirs).any() or (my_least > mine).any():
+        raise DataError("a least cost is above the cost")
     if not 0.0 < level < 1.0:
         raise DataError(f"level {level} must lie within (0, 1)")
     savings = theirs - mine
     saving = float(savings.mean())
-    low, high = student_interval(savings, level)
+    low, _ = student_interval(their_least - mine, level)
+    _, high = student_interval(theirs - my_least, level)
     lost = 0 if arm_reached is None else int((~np.asarray(arm_reached, bool)).sum())
     late = 0 if scratch_reached is None else int((~np.asarray(scratch_reached, bool)).sum())
     counted = f", counted in {unit}{f' {per_project}' if per_project else ''}"
@@ -181,6 +194,13 @@ def break_even(
     if pretraining is None:
         return told(
             "unclear", "What pre-training cost is not known, so when it pays for itself is not either"
+        )
+    possible = float((theirs - my_least).mean())
+    if saving <= 0 < possible and not late:
+        return told(
+            "unclear",
+            "When pre-training pays for itself cannot be said: the budgets are too coarse to tell the arms "
+            "apart",
         )
     if saving <= 0 and not late:
         maybe = (

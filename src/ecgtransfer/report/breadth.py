@@ -1,4 +1,4 @@
-"""What lies beside the verdicts: statements, subgroups, operating points, curves, budgets, calibration."""
+"""What lies beside the verdicts: statements, subgroups, operating points, curves, calibration."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 
 from ecgtransfer.evidence import (
-    BudgetRun,
     OperatingRun,
     SizeRuns,
     TargetSize,
     age_groups,
-    convergence,
     learning_curves,
     negative_transfer,
     noise_ceiling,
@@ -206,57 +204,6 @@ def curves(context: Context) -> list[Row]:
         name = {key: getattr(line, key) for key in ("downstream", "network", "upstream", "arm")}
         rows.append({**name, **dataclasses.asdict(found)})
     return rows
-
-
-def convergences(context: Context) -> list[Row]:
-    """Return, where smaller budgets were run, how soon each arm reaches the target that tuning runs named."""
-    rows = []
-    for cell in context.runs.shorter:
-        if cell.arm == "scratch":
-            continue
-        target = convergence_target(context.runs, cell)
-        if target is None:
-            continue
-        arms = {arm: budget_runs(context, of) for arm, of in ((cell.arm, cell), ("scratch", scratch(cell)))}
-        found = convergence(
-            arms, target=target, level=context.level, resamples=context.resamples, seed=context.stream
-        )
-        rows.append({**context.named(cell), **dataclasses.asdict(found)})
-    return rows
-
-
-def convergence_target(runs: Gathered, cell: Cell) -> float | None:
-    """Return the validation loss that scratch reached on average in its tuning runs: no evidence.
-
-    It is that of the rate which they chose together, as the evidence has one rate: a mean of each one's best
-    rate would be a target that scratch itself reaches less often than not.
-    """
-    tuned = runs.cells[scratch(cell)][0].result["learning_rate"]
-    losses = [
-        item["validation_loss"]
-        for run in runs.tunings.get(scratch(cell), [])
-        for item in run.result["search"]
-        if item["rate"] == tuned
-    ]
-    # A mean over the runs that happened not to diverge would be a mean over the lucky ones.
-    known = [float(loss) for loss in losses if loss is not None]
-    return float(np.mean(known)) if known and len(known) == len(losses) else None
-
-
-def budget_runs(context: Context, cell: Cell) -> list[BudgetRun]:
-    """Return the runs of a cell at every budget, from the first pre-training."""
-    whole = [run for run in context.runs.cells[cell] if run.pretraining_seed in (None, 0)]
-    every = [*whole, *(run for runs in context.runs.shorter[cell].values() for run in runs)]
-    targets = context.macro[cell.downstream]
-    return [
-        BudgetRun(
-            seed=run.spec.seed,
-            updates=run.spec.budget.updates,
-            validation_loss=run.result["validation_loss"],
-            test=test,
-        )
-        for run, test in zip(every, singles(every, targets), strict=True)
-    ]
 
 
 def calibrations(context: Context) -> list[Row]:

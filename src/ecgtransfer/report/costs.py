@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ecgtransfer.evidence import BreakEven, break_even, energy_wh
-from ecgtransfer.report.breadth import convergence_target
+from ecgtransfer.report.budgets import convergence_target
 from ecgtransfer.report.gather import Cell, Done, Gathered, scratch
 from ecgtransfer.study.pace import run_flops
 
@@ -102,15 +102,19 @@ def _to_target(cell: Cell, runs: Gathered, pretraining: float | None, downloaded
     """Count operations up to the smallest budget that reaches the target, once per rate of the search."""
     target = convergence_target(runs, cell)
     spent: dict[str, list[float]] = {}
+    least: dict[str, list[float]] = {}
     reached: dict[str, list[bool]] = {}
     for name, of in (("scratch", scratch(cell)), ("arm", cell)):
         whole = [run for run in runs.cells[of] if run.pretraining_seed in (None, 0)]
         budgets = [*(runs.shorter[of][updates] for updates in sorted(runs.shorter[of])), whole]
-        spent[name], reached[name] = [], []
+        spent[name], least[name], reached[name] = [], [], []
         for seed in [run.spec.seed for run in whole]:
             own = [run for budget in budgets for run in budget if run.spec.seed == seed]
-            enough = [run for run in own if _at_most(run.result["validation_loss"], target)]
-            spent[name].append(_flops(enough[0] if enough else own[-1]) * len(own[-1].spec.rates))
+            enough = [at for at, run in enumerate(own) if _at_most(run.result["validation_loss"], target)]
+            costs = [0.0, *(_flops(run) * len(own[-1].spec.rates) for run in own)]
+            # The budget before was not enough; what never got there took at least the whole.
+            spent[name].append(costs[enough[0] + 1] if enough else costs[-1])
+            least[name].append(costs[enough[0]] if enough else costs[-1])
             reached[name].append(bool(enough))
     return break_even(
         spent["scratch"],
@@ -118,6 +122,8 @@ def _to_target(cell: Cell, runs: Gathered, pretraining: float | None, downloaded
         pretraining=pretraining,
         unit="FLOPs",
         per_project="to the same validation loss, search of the rate included",
+        scratch_least=least["scratch"],
+        arm_least=least["arm"],
         scratch_reached=reached["scratch"],
         arm_reached=reached["arm"],
         downloaded=downloaded,

@@ -117,8 +117,10 @@ def convergence(evidence: Evidence, cite: Citations) -> str:
         budgets = unique(number(budget) for row in rows for budget in row["budgets"])
         parts.append(
             f"Budgets of {listed(budgets)} updates were separate trainings, each with its own schedule. The "
-            "time to a validation loss that was named beforehand is the smallest budget that reaches it; "
-            f"seeds that never do are censored (Kaplan–Meier) {cite('survival')}."
+            "time to a validation loss that was named beforehand lies above the largest budget that fails "
+            "before the first that reaches it, and not above that one (interval-censored); seeds that never "
+            f"do are censored (Kaplan–Meier) {cite('survival')}. Ratios of times and the break-even are "
+            "given with all that these edges leave possible."
         )
     if cost.get("rows"):
         parts.append(

@@ -12,6 +12,7 @@ import numpy as np
 from ecgtransfer.evidence import Interval, paired_difference, seed_tests, verdicts
 from ecgtransfer.evidence.intervals import arm_auroc
 from ecgtransfer.report import breadth, costs
+from ecgtransfer.report.budgets import convergences
 from ecgtransfer.report.gains import gains
 from ecgtransfer.report.gather import Cell, Done, Gathered, gather, paired, singles
 from ecgtransfer.report.paper import beside_sound
@@ -142,7 +143,7 @@ def summarise(study: Study, *, beside: Sequence[Study] = ()) -> dict[str, Any]:
         "operating": breadth.at_operating_points(context),
         "gains": gains(context),
         "curves": breadth.curves(context),
-        "convergence": breadth.convergences(context),
+        "convergence": convergences(context),
         "calibration": breadth.calibrations(context),
         "negative_transfer": breadth.negative(context, statements),
         "noise_ceiling": breadth.ceilings(study, context),

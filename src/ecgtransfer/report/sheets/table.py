@@ -80,7 +80,9 @@ def to_csv(sheet: Sheet) -> str:
     header = list(dict.fromkeys(key for row in flat for key in row))
     # A field that is nested in some rows and missing in others has its columns already.
     nested = {key.rsplit(".", depth)[0] for key in header for depth in range(1, key.count(".") + 1)}
-    header = [key for key in header if key not in nested or any(row.get(key) not in (None, "") for row in flat)]
+    header = [
+        key for key in header if key not in nested or any(row.get(key) not in (None, "") for row in flat)
+    ]
     stream = io.StringIO()
     writer = csv.DictWriter(stream, header, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()

@@ -5,9 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ecgtransfer.report.sheets.columns import KEYS, NONE, banded, energy, figure, ordered, place, span, whole
+from ecgtransfer.report.sheets.columns import (
+    EXPLORATORY,
+    KEYS,
+    NONE,
+    banded,
+    energy,
+    figure,
+    ordered,
+    place,
+    span,
+    whole,
+)
 from ecgtransfer.report.sheets.table import Column, Sheet
-from ecgtransfer.report.view import Evidence, budget_rows, duration, number, ordered_arms, scientific, share
+from ecgtransfer.report.view import (
+    Evidence,
+    budget_rows,
+    difference,
+    duration,
+    number,
+    ordered_arms,
+    scientific,
+    share,
+)
 
 
 def convergence(evidence: Evidence) -> Iterable[Sheet]:
@@ -44,6 +64,7 @@ def convergence(evidence: Evidence) -> Iterable[Sheet]:
             *place(evidence),
             Column("updates", figure("updates")),
             Column("macro AUROC", lambda row: banded({**row, "mean": row["auroc"]})),
+            Column("less scratch", lambda row: difference(row["less_scratch"])),
             Column("reached the target", lambda row: share(row["reached"])),
         ),
         [
@@ -53,12 +74,13 @@ def convergence(evidence: Evidence) -> Iterable[Sheet]:
                 "auroc": row["own"]["auroc"][i],
                 "low": row["own"]["auroc_low"][i],
                 "high": row["own"]["auroc_high"][i],
+                "less_scratch": row["own"]["differences"][i] if "differences" in row["own"] else None,
                 "reached": row["own"]["reached"][i],
             }
             for row, budgets in zip(arms, (r["budgets"] for r in rows for _ in r["arms"]), strict=True)
             for i, budget in enumerate(budgets)
         ],
-        "Each budget is a training of its own, with its own schedule.",
+        f"Each budget is a training of its own, with its own schedule. {EXPLORATORY}",
     )
 
 
