@@ -34,17 +34,19 @@ def write_store(
     rate: float = 100.0,
     n_samples: int = 200,
     crowd: bool = False,
+    clique: bool = False,
     twins: int = 0,
     second: int = 0,
     recipe: str = "small",
 ) -> Store:
     """Write a store of ``n`` records: "slow" and "fast" waves to be learnt, and "rare", which 4 records have.
 
-    The first 40 records are of 20 patients, every fifth record has two windows, 5 % of the labels of slow and
-    fast are unknown, and record `UNLABELLED` has no label at all. With ``crowd``, the first 12 records are of
-    one patient and have "rare" too. With ``twins``, so many of the last records are ECGs of the first ones
-    under other names and patients, their labels their own. With ``second``, a second reader looked for "slow"
-    in the first so many and disagrees about every tenth.
+    The first 40 records are of 20 patients, every fifth record has two windows, 5 % of the labels of slow
+    and fast are unknown, and record `UNLABELLED` has no label at all. With ``crowd``, the first 12 records
+    are of one patient and have "rare" too; with ``clique``, the first 15 are of five patients. With
+    ``twins``, so many of the last records are ECGs of the first ones under other names and patients, their
+    labels their own. With ``second``, a second reader looked for "slow" in the first so many and disagrees
+    about every tenth.
     """
     random = np.random.default_rng(seed)
     present = random.random((n, 3)) < (0.45, 0.4, 0.0)
@@ -52,6 +54,8 @@ def write_store(
     patients = [i // 2 if i < 40 else i for i in range(n)]
     if crowd:
         present[:12, 2], patients[:12] = True, [0] * 12
+    if clique:
+        present[:15, 2], patients[:15] = True, [1000 + i // 3 for i in range(15)]
     unknown = random.random((n, 3)) < (0.05, 0.05, 0.0)
     unknown[UNLABELLED] = True
     owner = np.repeat(np.arange(n), 1 + (np.arange(n) % 5 == 0))

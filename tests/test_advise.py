@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ecgtransfer.advise import advise
+from ecgtransfer.conduct import redraw
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError, StudyError
 from ecgtransfer.networks import load_model, read_card
@@ -18,6 +22,24 @@ from ecgtransfer.study.effort import Effort
 from tests.small import NETWORK, contents, train_model, write_store
 
 TINY = (Effort(2, 2, 2, 0, 1, (3e-3,), (1.0,), False),)
+
+
+# Kills itself where advise takes the step that is named, if one is.
+KILLED = """
+import importlib, os, signal, sys
+from pathlib import Path
+from tests.test_advise import ask
+
+def kill(*args, **options):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+module = importlib.import_module("ecgtransfer.advise")
+mine, other, out, *steps = sys.argv[1:]
+for step in steps:
+    setattr(module.shutil if step == "copyfile" else module, step, kill)
+ask(Path(out), Path(mine), Path(other))
+"""
+STEPS = ("write_audit_page", "conduct", "run", "annotate_card", "copyfile")
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +90,33 @@ def test_asked_again_it_runs_nothing_again_and_says_the_same(out: Path, mine: St
     again = ask(out, mine.path, other.path)
     assert (again["answer"], again["recommendation"]) == (told["answer"], told["recommendation"])
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal here")
+def test_killed_at_every_step_it_ends_as_if_it_had_not_been(
+    out: Path, folder: Path, mine: Store, other: Store
+) -> None:
+    again = folder / "killed"
+    for step in (*STEPS, None):
+        words = [sys.executable, "-c", KILLED, mine.path, other.path, again, *([step] if step else [])]
+        ended = subprocess.run(words, cwd=Path(__file__).parent.parent, capture_output=True, check=False)
+        assert ended.returncode == (-signal.SIGKILL if step else 0), ended.stderr.decode()
+        assert (again / "advice.json").exists() == (step in ("copyfile", None))
+    ours, theirs = (json.loads((each / "advice.json").read_text()) for each in (again, out))
+    assert {**ours, "expected_minutes": None} == {**theirs, "expected_minutes": None}
+    assert (again / "report.html").read_bytes() == (again / "study" / "report.html").read_bytes()
+    weights = [(each / "model" / "model.safetensors").read_bytes() for each in (again, out)]
+    assert weights[0] == weights[1]
+    assert read_card(again / "model")["expected"] == read_card(out / "model")["expected"]
+
+
+def test_its_report_is_drawn_again_in_both_places(out: Path) -> None:
+    before = (out / "report.html").read_bytes()
+    for folder in (out, out / "study"):
+        for page in (out / "report.html", out / "study" / "report.html"):
+            page.write_text("stale")
+        redraw(folder)
+        assert (out / "report.html").read_bytes() == (out / "study" / "report.html").read_bytes() == before
 
 
 def test_another_question_in_the_same_folder_changes_nothing_there(

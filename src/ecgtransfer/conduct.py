@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -125,7 +128,7 @@ def redraw(out: Path, beside: Sequence[Path] = ()) -> dict[str, Any]:
     Parameters
     ----------
     out : Path
-        A study folder whose runs are all there.
+        A study folder whose runs are all there, or an advice folder.
     beside : sequence of Path
         Study folders of the published protocol, to be shown beside this one.
 
@@ -139,9 +142,24 @@ def redraw(out: Path, beside: Sequence[Path] = ()) -> dict[str, Any]:
     StudyError
         The folder is no study, or runs are missing or broken.
     """
-    findings = summarise(read_study(out), beside=[read_study(other) for other in beside])
+    study = read_study(out)
+    out = study.path
+    findings = summarise(study, beside=[read_study(other) for other in beside])
+    if findings["paper"] is None and _had_paper(out):
+        print("What was shown beside this study is left out now; --beside shows it again.", file=sys.stderr)
     write_json(out / "evidence.json", findings)
     write_text(out / "report.md", markdown(findings))
     write_tables(findings, out / "tables")
     write_report(findings, out / "report.html")
+    if (out.parent / "advice.json").is_file():
+        # An advice shows its study's page: two that differ would both be taken for true.
+        shutil.copyfile(out / "report.html", out.parent / "report.html")
     return findings
+
+
+def _had_paper(out: Path) -> bool:
+    """Say whether the last report of this study showed the published protocol beside it."""
+    try:
+        return json.loads((out / "evidence.json").read_text(encoding="utf-8"))["paper"] is not None
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -207,7 +207,7 @@ class TestTraining:
         [
             (["--network", "resnet1d81"], ["no network 'resnet1d81'", "Did you mean resnet1d18?"]),
             (["--task", "wave"], ["no task 'wave'", "Did you mean waves?", "mine.ecgs"]),
-            (["--task", "few"], ["no target with enough records", "rare: 4 positives", "mine.ecgs"]),
+            (["--task", "few"], ["no target of task 'few' has enough", "rare: 4 positives", "mine.ecgs"]),
             (["--n", "1000"], ["n = 1000", "pool of", "Choose n from 10 to", "mine.ecgs"]),
             (["--n", "5"], ["--n: '5' is not a number of labels", "at least 10, or 'all'"]),
             (["--n", "al"], ["--n: 'al' is not a number of labels"]),

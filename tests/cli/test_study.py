@@ -212,6 +212,28 @@ def test_ctrl_c_leaves_a_study_that_goes_on_and_ends_like_an_uninterrupted_one(
         assert read_study(out).ledger.result(run.spec) == read_study(finished).ledger.result(run.spec)
 
 
+def test_ctrl_c_says_how_to_go_on_in_commands_without_a_study(place: Path) -> None:
+    """The parser turns it into an exit code of its own, without a word."""
+    words = [COMMAND, "pretrain", "up.ecgs", "-o", "model", "--task", "waves", "--network", NETWORK]
+    running = subprocess.Popen(
+        [*words, "--updates", "1000000", "--threads", "1"],
+        cwd=place,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert running.stderr is not None
+    begun = running.stderr.readline()  # progress: the training is on its way
+    assert begun.startswith(f"{NETWORK} pretrain")
+    os.killpg(running.pid, signal.SIGINT)
+    text, err = running.communicate(timeout=120)
+    assert (running.returncode, text) == (130, "")
+    assert "Traceback" not in err
+    assert err.endswith("\nStopped. What was finished is kept; to go on, give the same command again.\n")
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("before", "after", "sentence"),

@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ecgtransfer.datasets import store
-from ecgtransfer.datasets.splits import Split, folds, positives_per_fold, split, subset
+from ecgtransfer.datasets.splits import Split, folds, split, subset, support_in_tests
 from ecgtransfer.datasets.store import Chunk, Store
 from ecgtransfer.datasets.store_info import StoreDescription
 from ecgtransfer.errors import ConfigError, DataError
@@ -190,7 +190,7 @@ def test_ten_positive_patients_give_two_to_each_fold(tmp_path: Path) -> None:
     labels = np.zeros((200, 1))
     labels[np.random.default_rng(1).choice(200, 10, replace=False)] = 1
     opened = make_store(tmp_path / "s", [f"p{i}" for i in range(200)], labels)
-    counts = positives_per_fold(opened, opened.task("t"), 3, range(10))
+    counts = support_in_tests(opened, opened.task("t"), 3, range(10)).records
     assert counts.shape == (10, 1, 2)
     np.testing.assert_array_equal(counts[:, 0, 0], 2)
     np.testing.assert_array_equal(counts[:, 0, 1], 38)
@@ -198,7 +198,7 @@ def test_ten_positive_patients_give_two_to_each_fold(tmp_path: Path) -> None:
 
 def test_counts_per_fold_leave_out_the_unknown(example: Store) -> None:
     task = example.task("t")
-    counts = positives_per_fold(example, task, 1, range(5))
+    counts = support_in_tests(example, task, 1, range(5)).records
     labels = example.labels(task)
     np.testing.assert_array_equal(counts[..., 0].sum(axis=0), (labels == 1).sum(axis=0))
     np.testing.assert_array_equal(counts[..., 1].sum(axis=0), (labels == 0).sum(axis=0))

@@ -111,6 +111,25 @@ def test_a_recording_is_shown_once_whatever_else_is_wrong_with_it(made: Any, dow
     assert sorted(row["record_id"] for row in rows) == sorted(both)
 
 
+def test_a_recording_that_divides_the_models_both_ways_is_shown_once(made: Any, down: Store) -> None:
+    """Scratch is wrong about one target of it and the arm about another."""
+    both = [name for name in labelled(down, "slow", 1) if name in labelled(down, "fast", 1)]
+    arm, scratch = (except_for(name, {}) for name in ("full", "scratch"))
+
+    def say(planned: Planned, records: Any, labels: Floats) -> Floats:
+        logits = (arm if planned.spec.arm == "full" else scratch)(planned, records, labels)
+        if planned.spec.n is None:
+            column = TARGETS.index("fast" if planned.spec.arm == "full" else "slow")
+            logits[np.isin(records, both), column] = -4.0
+        return logits
+
+    rows = find_disagreements(made(say), {"down": down})
+    names = [row["record_id"] for row in rows]
+    assert len(both) >= 2 * SHOWN
+    assert sorted(set(names)) == sorted(names)
+    assert [row["target"] for row in rows] == ["slow"] * SHOWN + ["fast"] * SHOWN
+
+
 def test_unknown_labels_and_targets_outside_the_macro_are_not_shown(made: Any, down: Store) -> None:
     labels = down.labels(down.task("waves"))
     unknown = down.records["record_id"].to_numpy()[np.isnan(labels[:, 0])]

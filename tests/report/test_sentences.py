@@ -22,7 +22,7 @@ def contrast(**changes: Any) -> dict[str, Any]:
     return {
         "downstream": "mine", "network": "lstm", "upstream": "up", "arm": "full", "reference": "scratch",
         "n": 50, "n_is_all": False, "difference": 0.04, "low": 0.01, "high": 0.07, "level": 0.95,
-        "n_seeds": 10, "n_patients": 1840, "note": "", "verdict": verdict(),
+        "n_seeds": 10, "n_pretraining_seeds": 3, "n_patients": 1840, "note": "", "verdict": verdict(),
     } | changes  # fmt: skip
 
 
@@ -48,22 +48,23 @@ class TestFirstSentence:
             (
                 "helps",
                 "fine-tuning lstm from up gains 0.040 macro AUROC over scratch (97.5 % interval +0.005 to "
-                "+0.075; 10 seeds, 1,840 patients).",
+                "+0.075; 10 seeds, 3 pre-trained networks, 1,840 patients).",
             ),
             (
                 "harms",
                 "fine-tuning lstm from up loses 0.040 macro AUROC over scratch (97.5 % interval +0.005 to "
-                "+0.075; 10 seeds, 1,840 patients).",
+                "+0.075; 10 seeds, 3 pre-trained networks, 1,840 patients).",
             ),
             (
                 "equivalent",
                 "fine-tuning lstm from up makes no difference to scratch beyond ±0.01 (+0.040 macro AUROC; "
-                "90 % interval −0.002 to +0.006; 10 seeds, 1,840 patients).",
+                "90 % interval −0.002 to +0.006; 10 seeds, 3 pre-trained networks, 1,840 patients).",
             ),
             (
                 "undecided",
                 "these data cannot tell whether fine-tuning lstm from up helps (+0.040 macro AUROC; 97.5 % "
-                "interval +0.005 to +0.075; 10 seeds, 1,840 patients): more patients would settle it.",
+                "interval +0.005 to +0.075; 10 seeds, 3 pre-trained networks, 1,840 patients): more patients "
+                "would settle it.",
             ),
         ],
     )
@@ -72,6 +73,12 @@ class TestFirstSentence:
         first, second = answer(findings(contrast(verdict=verdict(word))))
         assert first == f"With 50 labelled ECGs of mine, {says}"
         assert second == ""
+
+    def test_one_pre_trained_network_is_said(self) -> None:
+        said = answer(findings(contrast(n_pretraining_seeds=1, verdict=verdict())))[0]
+        assert "10 seeds, one pre-trained network, 1,840 patients" in said
+        said = answer(findings(contrast(n_pretraining_seeds=0, upstream=None, verdict=verdict())))[0]
+        assert "10 seeds, 1,840 patients" in said
 
     def test_a_loss_is_told_without_its_sign(self) -> None:
         lost = contrast(difference=-0.031, verdict=verdict("harms", low=-0.05, high=-0.012))

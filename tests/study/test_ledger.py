@@ -127,7 +127,7 @@ def test_predictions_that_are_not_there(ledger: Ledger, spec: RunSpec) -> None:
     with pytest.raises(StudyError, match="this run has no predictions for its test part"):
         ledger.predictions(spec, "test")
     (ledger.folder(spec.id) / "predictions.npz").unlink()
-    with pytest.raises(StudyError, match="a run without its predictions"):
+    with pytest.raises(StudyError, match=r"a run without its predictions\. Remove .*is repeated"):
         ledger.predictions(spec, "validation")
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgtransfer.datasets.splits import positives_per_fold
+from ecgtransfer.datasets.splits import support_in_tests
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError
+from ecgtransfer.evidence.intervals import MINIMUM_POSITIVES
 from ecgtransfer.study.macro import MINIMUM_PER_TEST_PART, macro_set
 from tests.small import write_store
 
@@ -46,10 +47,30 @@ def test_every_test_part_needs_some(crowded: Store) -> None:
 
 def test_those_that_count_have_enough_in_each_of_the_study_s_test_parts(store: Store) -> None:
     task = store.task("waves")
-    counted = positives_per_fold(store, task, study_seed=0, seeds=range(20))
+    counted = support_in_tests(store, task, study_seed=0, seeds=range(20)).records
     found = macro_set(store, "waves", study_seed=0, seeds=range(20))
     columns = [task.target_names.index(name) for name in found.targets]
     assert np.asarray(counted)[:, columns].min() >= MINIMUM_PER_TEST_PART
+
+
+def test_a_target_without_an_interval_is_left_out_where_another_has_one(folder: Path) -> None:
+    """Fifteen recordings of "rare" in every fold alike, but of five patients: enough records, no interval."""
+    store = write_store(folder / "few-people.ecgs", clique=True)
+    task = store.task("waves")
+    support = support_in_tests(store, task, study_seed=0, seeds=range(5))
+    column = task.target_names.index("rare")
+    assert support.records[:, column].min() >= MINIMUM_PER_TEST_PART
+    assert support.patients[column, 0] < MINIMUM_POSITIVES <= support.records[:, column, 0].sum()
+    found = macro_set(store, "waves", study_seed=0, seeds=range(5))
+    assert found.targets == ("slow", "fast")
+    [(name, why)] = found.left_out
+    few, rest = support.patients[column]
+    assert (name, why) == (
+        "rare",
+        f"of the patients tested {few} are positive and {rest} negative, 10 needed for an interval",
+    )
+    alone = macro_set(store, "few", study_seed=0, seeds=range(5))
+    assert alone.targets == ("rare",), "with nothing else to compare on, it is compared without an interval"
 
 
 def test_it_does_not_hang_on_which_folds_are_used(crowded: Store) -> None:

@@ -86,7 +86,7 @@ def test_names_that_are_none_are_refused(store: Store) -> None:
         small.make_spec(store, arm="ful")
     with pytest.raises(ConfigError, match="no task 'wave'"):
         small.make_spec(store, task="wave")
-    with pytest.raises(ConfigError, match="no target with enough records"):
+    with pytest.raises(ConfigError, match="no target of task 'few' has enough"):
         small.make_spec(store, task="few")
 
 

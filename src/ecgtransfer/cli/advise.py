@@ -17,6 +17,10 @@ def advise(
         typer.Option("--from", help="What to start from: upstream stores or model folders; may be repeated."),
     ],
     out: options.Out,
+    further: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[UPSTREAM]...", help="Further upstreams: --from A B is --from A --from B."),
+    ] = None,
     minutes: Annotated[
         float, typer.Option("--minutes", min=0.1, help="What the comparison may take on this machine.")
     ] = 30.0,
@@ -42,7 +46,7 @@ def advise(
     with options.watched(out / "study", quiet=quiet) as table:
         advice = run_advice(
             store,
-            upstream,
+            [*upstream, *(further or ())],
             out,
             minutes=minutes,
             network=network,

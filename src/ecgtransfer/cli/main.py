@@ -12,6 +12,7 @@ import typer
 
 from ecgtransfer import __version__
 from ecgtransfer.cli import commands
+from ecgtransfer.cli.options import INTERRUPTED
 from ecgtransfer.errors import EcgTransferError
 
 _FULL = (
@@ -63,6 +64,9 @@ def main() -> None:
         # Not its stand-alone mode, which would answer a broken pipe with the exit code of a bug.
         code = app(standalone_mode=False)
         sys.stdout.flush()
+        if code == INTERRUPTED:
+            # The parser makes an exit code of Ctrl-C, and says nothing.
+            raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
     except EcgTransferError as error:
         _say(str(error))
@@ -75,10 +79,8 @@ def main() -> None:
             "Install it with: pip install 'ecgtransfer[train]'"
         )
     except (KeyboardInterrupt, typer.Abort):
-        print(
-            "\nStopped. What was finished is on disk; the same command goes on from there.", file=sys.stderr
-        )
-        sys.exit(130)
+        print("\nStopped. What was finished is kept; to go on, give the same command again.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         _reader_gone()
     except SystemExit as stop:

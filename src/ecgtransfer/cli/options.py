@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ecgtransfer.datasets.store import Store
     from ecgtransfer.report.live import LiveTable
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
 Out = Annotated[Path, typer.Option("-o", "--out", help="Where the result goes; must not hold another one.")]
 Task = Annotated[
     str | None, typer.Option("--task", help="Task of the store; not needed where there is only one.")
@@ -136,7 +139,8 @@ def watched(folder: Path, *, quiet: bool) -> Iterator[LiveTable]:
             f"\nStopped{done}. What is finished is on disk, and a training goes on from its last checkpoint. "
             f"Go on with:\n  {shlex.join(['ecgtransfer', *sys.argv[1:]])}"
         )
-        raise typer.Exit(130) from None
+        # Not typer's own Exit, which is what a Ctrl-C that nobody answered becomes, too.
+        sys.exit(INTERRUPTED)
 
 
 def print_advice(advice: dict[str, Any], out: Path, *, json: bool) -> None:

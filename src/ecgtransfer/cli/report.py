@@ -34,10 +34,11 @@ def report(
     Runs that TensorBoard's folder or MLflow holds already are not written again.
     """
     from ecgtransfer.conduct import redraw
+    from ecgtransfer.study.folder import read_study
 
     # First: a library that is missing, or an address that is wrong, is known before the page is drawn.
     _track(folder, tensorboard, mlflow)
-    options.print_findings(redraw(folder, beside or ()), folder, json=json)
+    options.print_findings(redraw(folder, beside or ()), read_study(folder).path, json=json)
 
 
 def _track(folder: Path, tensorboard: Path | None, mlflow: str | None) -> None:

@@ -40,7 +40,11 @@ def run_plan(
         "local"
     ),
     address: Annotated[
-        str | None, typer.Option("--address", help="Of a running Ray cluster; without it, one is found.")
+        str | None,
+        typer.Option(
+            "--address",
+            help="Of a running Ray cluster; without it $RAY_ADDRESS, else one is started on this machine.",
+        ),
     ] = None,
     gpus_per_run: Annotated[
         float,

@@ -225,24 +225,39 @@ def folds(labels: NDArray[Any], groups: NDArray[Any], k: int, rng: np.random.Gen
     return _assign(counts, sizes, np.full(k, 1 / k), rng)[group]
 
 
-def positives_per_fold(
-    store: Store, task: Task, study_seed: int, seeds: Sequence[int], excluded: Sequence[str] = ()
-) -> NDArray[np.int64]:
-    """Count what each seed's test part holds, so that the targets worth a macro average are fixed beforehand.
+@dataclass(frozen=True)
+class Support:
+    """What test parts hold of both classes.
 
-    Returns
-    -------
-    int array [seeds, targets, 2]
-        Positive and negative records in the test part.
+    Parameters
+    ----------
+    records : int array [seeds, targets, 2]
+        Positive and negative records in each test part.
+    patients : int array [targets, 2]
+        Patients with a positive and with a negative record in any of them; two names of an ECG are one.
     """
+
+    records: NDArray[np.int64]
+    patients: NDArray[np.int64]
+
+
+def support_in_tests(
+    store: Store, task: Task, study_seed: int, seeds: Sequence[int], excluded: Sequence[str] = ()
+) -> Support:
+    """Count what test parts hold, so that the targets worth a macro average are fixed beforehand."""
     labels = store.labels(task)
-    counted = np.zeros((len(seeds), len(task.targets), 2), dtype=np.int64)
+    records = np.zeros((len(seeds), len(task.targets), 2), dtype=np.int64)
+    tested = np.zeros(len(labels), dtype=bool)
     for row, seed in enumerate(seeds):
         division = split(store, task, study_seed=study_seed, seed=seed, excluded=excluded)
-        tested = labels[division.test]
-        counted[row, :, 0] = (tested == 1).sum(axis=0)
-        counted[row, :, 1] = (tested == 0).sum(axis=0)
-    return counted
+        for column, value in enumerate((1, 0)):
+            records[row, :, column] = (labels[division.test] == value).sum(axis=0)
+        tested[division.test] = True
+    patients = [
+        [len(np.unique(store.groups[tested & (labels[:, k] == value)])) for value in (1, 0)]
+        for k in range(len(task.targets))
+    ]
+    return Support(records, np.array(patients, dtype=np.int64))
 
 
 def _official_folds(store: Store) -> Positions:

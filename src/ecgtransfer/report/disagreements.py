@@ -63,16 +63,17 @@ def _of_cell(
     nearer = np.where(opposed, nearer, 0.0)
     position = {name: row for row, name in enumerate(store.records["record_id"].to_numpy(dtype=str))}
     rows: list[dict[str, Any]] = []
+    shown: set[str] = set()
     for sign in (1.0, -1.0):
-        shown: list[str] = []
+        wanted = len(shown) + SHOWN
         for flat in np.argsort(-sign * nearer, axis=None):
             record, column = np.unravel_index(flat, nearer.shape)
-            if sign * nearer[record, column] <= 0 or len(shown) == SHOWN:
+            if sign * nearer[record, column] <= 0 or len(shown) == wanted:
                 break
             name = str(ids[record])
             if name in shown:
                 continue
-            shown.append(name)
+            shown.add(name)
             window = store.rows_of(np.array([position[name]]))[:1]
             signal = store.millivolts(window)[0]
             rows.append(

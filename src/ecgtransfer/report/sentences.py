@@ -62,7 +62,7 @@ def _headline(row: Row, folds: int) -> str:
     what = _what(row)
     size = f"With {row['n']:,} labelled ECGs of {row['downstream']}"
     parts = f"{folds} folds, " if folds > 1 else ""
-    basis = f"{row['n_seeds']} seeds, {parts}{row['n_patients']:,} patients"
+    basis = f"{row['n_seeds']} seeds, {_networks(row)}{parts}{row['n_patients']:,} patients"
     if row["difference"] is None:
         return f"{size}, no difference between {what} and scratch could be estimated ({row['note']})."
     figure = f"{signed(row['difference'])} macro AUROC"
@@ -84,6 +84,14 @@ def _headline(row: Row, folds: int) -> str:
     return (
         f"{size}, {what} {says} {abs(row['difference']):.3f} macro AUROC over scratch ({interval}; {basis})."
     )
+
+
+def _networks(row: Row) -> str:
+    """Return how many pre-trained networks a row rests on: of one, more seeds say nothing of another."""
+    count = row["n_pretraining_seeds"]
+    if row["upstream"] is None or not count:
+        return ""
+    return "one pre-trained network, " if count == 1 else f"{count} pre-trained networks, "
 
 
 def _beyond(headline: Row, judged: Sequence[Row], findings: Mapping[str, Any]) -> str:

@@ -124,13 +124,15 @@ def freeze(expanded: Expanded, out: Path) -> Study:
 
 
 def read_study(out: Path) -> Study:
-    """Read a frozen study.
+    """Read a frozen study: from its folder, or from one that holds it as ``study``, as `advise` leaves it.
 
     Raises
     ------
     StudyError
         The folder is no study, or a file of it is broken or was changed.
     """
+    if not (out / PLAN).is_file() and (out / "study" / PLAN).is_file():
+        out = out / "study"
     if not (out / PLAN).is_file():
         raise StudyError(
             "there is no study in this folder" if out.exists() else "the folder does not exist",

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ecgtransfer.errors import StudyError
 from ecgtransfer.study.spec import RUNNER_VERSION, RunSpec
 
+_REPEATED = "Remove this run's folder and start again: the run is repeated"
 PREDICTION_FIELDS = ("record_id", "patient_id", "logits", "labels")
 
 
@@ -113,7 +114,7 @@ def read_result(folder: Path, spec: RunSpec | None = None) -> dict[str, Any]:
         raise StudyError(
             f"the result cannot be read ({error})",
             where=path,
-            remedy="Remove this run's folder and start again: the run is repeated",
+            remedy=_REPEATED,
         ) from None
     if found is None:
         raise StudyError(
@@ -154,14 +155,14 @@ def read_predictions(folder: Path, part: str) -> Predictions:
         with np.load(path, allow_pickle=False) as arrays:
             return Predictions(*(arrays[f"{part}_{name}"] for name in PREDICTION_FIELDS))
     except FileNotFoundError:
-        raise StudyError("a run without its predictions", where=path) from None
+        raise StudyError("a run without its predictions", where=path, remedy=_REPEATED) from None
     except KeyError:
         raise StudyError(f"this run has no predictions for its {part} part", where=path) from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise StudyError(
             f"the predictions cannot be read ({error})",
             where=path,
-            remedy="Remove this run's folder and start again: the run is repeated",
+            remedy=_REPEATED,
         ) from None
 
 

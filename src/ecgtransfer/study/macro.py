@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecgtransfer.datasets.splits import N_FOLDS, positives_per_fold
+from ecgtransfer.datasets.splits import N_FOLDS, support_in_tests
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError
+from ecgtransfer.evidence.intervals import MINIMUM_POSITIVES
 
 # What a target needs to count in macro averages: of both classes, in the whole store and in each test part.
 MINIMUM_RECORDS = 10
 MINIMUM_PER_TEST_PART = 2
+# Of the targets that do not count, so many are named where none counts.
+NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,9 @@ def macro_set(
     store: Store, task: str, *, study_seed: int, seeds: Sequence[int], excluded: Sequence[str] = ()
 ) -> MacroSet:
     """Fix the macro's targets before the first run: those with enough of both classes in every test part.
+
+    A target that is tested on too few patients for an interval would take the interval of the whole macro
+    with it: it is left out where another one has enough.
 
     Parameters
     ----------
@@ -48,14 +54,15 @@ def macro_set(
     names = store.task(task).target_names
     labels = store.labels(store.task(task))
     labels = labels[~store.records["record_id"].isin(excluded).to_numpy(dtype=bool)]
+    labelled = int((~np.isnan(labels)).any(axis=1).sum())
     total = np.stack([(labels == 1).sum(axis=0), (labels == 0).sum(axis=0)], axis=1)  # [targets, 2]
     partitions = sorted({seed // N_FOLDS for seed in seeds})
     every = [partition * N_FOLDS + fold for partition in partitions for fold in range(N_FOLDS)]
-    counted = positives_per_fold(
-        store, store.task(task), study_seed=study_seed, seeds=every, excluded=excluded
-    )
-    lowest = counted.min(axis=0)
+    tested = support_in_tests(store, store.task(task), study_seed=study_seed, seeds=every, excluded=excluded)
+    lowest, patients = tested.records.min(axis=0), tested.patients
     kept, left_out = [], []
+    sure: list[str] = []
+    scarce: list[tuple[str, str]] = []
     for i, name in enumerate(names):
         if total[i].min() < MINIMUM_RECORDS:
             found = f"{total[i, 0]} positives and {total[i, 1]} negatives"
@@ -65,10 +72,20 @@ def macro_set(
             left_out.append((name, f"{found}, {MINIMUM_PER_TEST_PART} needed"))
         else:
             kept.append(name)
+            if patients[i].min() >= MINIMUM_POSITIVES:
+                sure.append(name)
+            else:
+                found = f"of the patients tested {patients[i, 0]} are positive and {patients[i, 1]} negative"
+                scarce.append((name, f"{found}, {MINIMUM_POSITIVES} needed for an interval"))
+    if sure:
+        kept, left_out = sure, sorted([*left_out, *scarce], key=lambda each: names.index(each[0]))
     if not kept:
-        reasons = "; ".join(f"{name}: {why}" for name, why in left_out)
+        nearest = sorted(range(len(names)), key=lambda i: -int(total[i].min()))[:NAMED]
+        reasons = "; ".join(f"{names[i]}: {dict(left_out)[names[i]]}" for i in nearest)
+        more = f"; and {len(names) - NAMED} more" if len(names) > NAMED else ""
         raise ConfigError(
-            f"task '{task}' has no target with enough records to compare on ({reasons})",
+            f"of the {labelled:,} labelled records no target of task '{task}' has enough to compare on "
+            f"({reasons}{more})",
             where=store.path,
             remedy="Add labelled records, or choose another task",
         )

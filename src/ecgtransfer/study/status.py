@@ -20,7 +20,7 @@ from typing import Any
 from ecgtransfer.errors import EcgTransferError
 from ecgtransfer.study.baselines import BASELINES
 from ecgtransfer.study.crews import describe
-from ecgtransfer.study.folder import PLAN, read_study
+from ecgtransfer.study.folder import read_study
 from ecgtransfer.study.leases import STALE, Holder, holders
 from ecgtransfer.study.ledger import read_result
 from ecgtransfer.study.pace import Pace
@@ -170,9 +170,8 @@ class StudyFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        inside = path / "study"
-        self.path = inside if (inside / PLAN).exists() and not (path / PLAN).exists() else path
-        self.study = read_study(self.path)
+        self.study = read_study(path)
+        self.path = self.study.path
         self.planned = {run.spec.id: run for run in self.study.planned}
         self._pace = Pace()
         self._finished: dict[str, tuple[float, Finished]] = {}
