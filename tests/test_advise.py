@@ -159,6 +159,31 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
     assert not nowhere.exists()
 
 
+def test_where_nothing_can_be_compared_nothing_is_begun(folder: Path, mine: Store, other: Store) -> None:
+    with pytest.raises(ConfigError) as refused:
+        ask(folder / "none", mine.path, other.path, task="few")
+    assert "of the 99 labelled records no target of task 'few' has enough" in str(refused.value)
+    assert "rare: 4 positives and 95 negatives, 10 needed" in str(refused.value)
+    assert not (folder / "none").exists()
+
+
+def test_that_there_will_be_no_interval_is_said_before_anything_runs(
+    folder: Path, other: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = write_store(folder / "few-people.ecgs", clique=True)
+
+    class BegunError(Exception):
+        pass
+
+    def begin(*_: Any, **__: Any) -> None:
+        raise BegunError
+
+    monkeypatch.setattr(sys.modules["ecgtransfer.advise"], "conduct", begin)
+    with pytest.raises(BegunError):
+        ask(folder / "few", few.path, other.path, task="few")
+    assert "On few-people no interval will be given: rare has only " in capsys.readouterr().err
+
+
 def test_from_a_model_that_was_given(folder: Path, mine: Store, other: Store) -> None:
     model = folder / "given"
     train_model(model, other)

@@ -23,6 +23,7 @@ from ecgtransfer.study.executors import Listener
 from ecgtransfer.study.expand import expand
 from ecgtransfer.study.folder import PLAN, freeze
 from ecgtransfer.study.planned import Expanded
+from ecgtransfer.study.power import expected_intervals, without_interval
 from ecgtransfer.study.run import run
 
 # What this folder may hold, also half-way.
@@ -88,6 +89,8 @@ def advise(
     if not quiet:
         print(describe(effort, plan, expected, minutes), file=sys.stderr)
     expanded = expand(plan)
+    for warning in without_interval(expected_intervals(expanded)):
+        print(warning, file=sys.stderr)
     # A listener that is shown tells of the runs; two would draw over each other.
     findings = conduct(
         plan, out / "study", workers=workers, listener=listener, quiet=quiet or listener is not None

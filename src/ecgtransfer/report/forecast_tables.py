@@ -7,6 +7,7 @@ from rich.table import Table
 from ecgtransfer.report.live import TITLES
 from ecgtransfer.report.view import duration, number
 from ecgtransfer.study.forecast import Forecast
+from ecgtransfer.study.power import without_interval
 
 
 def forecast_tables(found: Forecast) -> list[Table]:
@@ -96,12 +97,7 @@ def _within_reach(found: Forecast) -> list[str]:
         )
     else:
         lines.append(f"'Equivalent' (within ±{margin:g}) is within reach, where there is no difference.")
-    for downstream in dict.fromkeys(row.downstream for row in found.primary if row.half_width is None):
-        row = next(row for row in found.primary if row.downstream == downstream)
-        lines.append(
-            f"On {downstream} no interval will be given: {row.rarest} has only {row.rarest_patients} "
-            "patients of its rarer class among those tested."
-        )
+    lines += without_interval(found.primary)
     if found.pretraining_seeds == 1:
         lines.append(
             "One pre-training: the intervals will hold for that pre-trained network and not know how much "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +80,16 @@ def expected_intervals(expanded: Expanded) -> tuple[Expected, ...]:
         _expected(expanded, contrast, downstreams[contrast.downstream], tested[contrast.downstream], level)
         for contrast in expanded.primary
     )
+
+
+def without_interval(found: Sequence[Expected]) -> list[str]:
+    """Return a sentence for each downstream on which no interval can be given, and why."""
+    rows = {row.downstream: row for row in found if row.half_width is None}
+    return [
+        f"On {name} no interval will be given: {row.rarest} has only {row.rarest_patients} patients of its "
+        "rarer class among those tested."
+        for name, row in rows.items()
+    ]
 
 
 def _expected(
