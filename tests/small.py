@@ -10,7 +10,7 @@ import numpy as np
 
 from ecgtransfer.datasets.store import Chunk, Store, write
 from ecgtransfer.datasets.store_info import StoreDescription
-from ecgtransfer.study.plan import DownstreamPlan, StudyPlan, UpstreamPlan
+from ecgtransfer.study.plans.plan import DownstreamPlan, StudyPlan, UpstreamPlan
 from ecgtransfer.study.run import Locations, run
 from ecgtransfer.study.single import single_spec
 from ecgtransfer.study.spec import Budget, RunSpec

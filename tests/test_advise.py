@@ -18,7 +18,7 @@ from ecgtransfer.conduct import redraw
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError, StudyError
 from ecgtransfer.networks import load_model, read_card
-from ecgtransfer.study.effort import Effort
+from ecgtransfer.study.plans.effort import Effort
 from tests.small import NETWORK, contents, train_model, write_store
 
 TINY = (Effort(2, 2, 2, 0, 1, (3e-3,), (1.0,), False),)

@@ -19,7 +19,7 @@ from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import EcgTransferError, StudyError
 from ecgtransfer.report import summary
 from ecgtransfer.study.baselines import BASELINES
-from ecgtransfer.study.plan import DownstreamPlan, StudyPlan, UpstreamPlan
+from ecgtransfer.study.plans.plan import DownstreamPlan, StudyPlan, UpstreamPlan
 from ecgtransfer.study.spec import RunSpec
 from tests.small import BUDGET, NETWORK, contents, make_plan, make_upstream, train_model, write_store
 

@@ -12,7 +12,7 @@ from ecgtransfer.cli.main import main
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.demo import Scale, demo
 from ecgtransfer.networks import load_model
-from ecgtransfer.study.effort import Effort
+from ecgtransfer.study.plans.effort import Effort
 
 SMALL = Scale(
     upstream_records=90,

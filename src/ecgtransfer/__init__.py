@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from ecgtransfer.networks import build, load_model
     from ecgtransfer.signals import Record, Stated, read
     from ecgtransfer.study.evaluation import evaluate_model
-    from ecgtransfer.study.plan import DownstreamPlan, StudyPlan, UpstreamPlan
+    from ecgtransfer.study.plans.plan import DownstreamPlan, StudyPlan, UpstreamPlan
+    from ecgtransfer.study.plans.toml import read_plan
     from ecgtransfer.study.spec import Budget
-    from ecgtransfer.study.toml import read_plan
 
 __all__ = [
     "Budget",
@@ -41,20 +41,20 @@ __all__ = [
 # Imported when first asked for, so that `import ecgtransfer` loads neither pandas nor torch.
 _HOMES = {
     "Budget": "ecgtransfer.study.spec",
-    "DownstreamPlan": "ecgtransfer.study.plan",
+    "DownstreamPlan": "ecgtransfer.study.plans.plan",
     "EcgTransferError": "ecgtransfer.errors",
     "Record": "ecgtransfer.signals",
     "Stated": "ecgtransfer.signals",
     "Store": "ecgtransfer.datasets.store",
-    "StudyPlan": "ecgtransfer.study.plan",
-    "UpstreamPlan": "ecgtransfer.study.plan",
+    "StudyPlan": "ecgtransfer.study.plans.plan",
+    "UpstreamPlan": "ecgtransfer.study.plans.plan",
     "build": "ecgtransfer.networks",
     "conduct": "ecgtransfer.conduct",
     "evaluate_model": "ecgtransfer.study.evaluation",
     "load_model": "ecgtransfer.networks",
     "prepare": "ecgtransfer.datasets.prepare",
     "read": "ecgtransfer.signals",
-    "read_plan": "ecgtransfer.study.toml",
+    "read_plan": "ecgtransfer.study.plans.toml",
     "redraw": "ecgtransfer.conduct",
 }
 

@@ -18,12 +18,12 @@ from ecgtransfer.files import write_json
 from ecgtransfer.networks import annotate_card, is_model
 from ecgtransfer.report.audit_page import write_audit_page
 from ecgtransfer.report.recommendation import Recommendation
-from ecgtransfer.study.effort import EFFORTS, Effort, ask, choose, describe
-from ecgtransfer.study.executors import Listener
+from ecgtransfer.study.execution.executors import Listener
 from ecgtransfer.study.expand import expand
 from ecgtransfer.study.folder import PLAN, freeze
+from ecgtransfer.study.forecasts.power import expected_intervals, without_interval
 from ecgtransfer.study.planned import Expanded
-from ecgtransfer.study.power import expected_intervals, without_interval
+from ecgtransfer.study.plans.effort import EFFORTS, Effort, ask, choose, describe
 from ecgtransfer.study.run import run
 
 # What this folder may hold, also half-way.

@@ -16,12 +16,12 @@ from ecgtransfer.report.export import write_tables
 from ecgtransfer.report.html import write_report
 from ecgtransfer.report.summary import summarise
 from ecgtransfer.report.tables import markdown
-from ecgtransfer.study.devices import DeviceKind
-from ecgtransfer.study.executors import Listener, execute
+from ecgtransfer.study.execution.devices import DeviceKind
+from ecgtransfer.study.execution.executors import Listener, execute
 from ecgtransfer.study.expand import expand
 from ecgtransfer.study.folder import Study, freeze, read_study
-from ecgtransfer.study.plan import StudyPlan
 from ecgtransfer.study.planned import PURPOSES, Expanded
+from ecgtransfer.study.plans.plan import StudyPlan
 from ecgtransfer.study.run import Locations
 
 _LABELS = {

@@ -11,8 +11,8 @@ from ecgtransfer.advise import advise
 from ecgtransfer.datasets.prepare import prepare
 from ecgtransfer.datasets.simulation import SITES, simulate
 from ecgtransfer.files import write_json
-from ecgtransfer.study.effort import Effort
-from ecgtransfer.study.executors import Listener
+from ecgtransfer.study.execution.executors import Listener
+from ecgtransfer.study.plans.effort import Effort
 
 ANNOTATED = ("SR", "AF", "PVC", "LBBB", "RBBB", "LAD", "LVH", "STD", "INVT")
 """What both hospitals label: statements frequent enough for an interval on the test records of B."""

@@ -18,7 +18,7 @@ from ecgtransfer.datasets.store import Store
 from ecgtransfer.signals.writer import write_wfdb
 from ecgtransfer.study.expand import expand
 from ecgtransfer.study.folder import freeze
-from ecgtransfer.study.plan import DownstreamPlan
+from ecgtransfer.study.plans.plan import DownstreamPlan
 from tests.small import NETWORK, make_plan, train_model, write_store
 
 COMMAND = Path(sys.executable).with_name("ecgtransfer")

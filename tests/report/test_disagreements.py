@@ -14,8 +14,8 @@ from ecgtransfer.datasets.store import Store
 from ecgtransfer.report.disagreements import SHOWN, find_disagreements
 from ecgtransfer.study.expand import expand
 from ecgtransfer.study.folder import Study, freeze
-from ecgtransfer.study.plan import Contrast, DownstreamPlan
 from ecgtransfer.study.planned import Planned
+from ecgtransfer.study.plans.plan import Contrast, DownstreamPlan
 from tests.report.invented import Floats, Said, fill
 from tests.small import NETWORK, make_plan, make_upstream, write_store
 

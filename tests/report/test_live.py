@@ -17,10 +17,10 @@ from ecgtransfer.report.forecast_tables import amount, forecast_lines, forecast_
 from ecgtransfer.report.live import LiveTable, draw, line, watch
 from ecgtransfer.study.expand import expand
 from ecgtransfer.study.folder import Study, freeze
-from ecgtransfer.study.forecast import Forecast
-from ecgtransfer.study.forecast import Phase as Planned
+from ecgtransfer.study.forecasts.forecast import Forecast
+from ecgtransfer.study.forecasts.forecast import Phase as Planned
+from ecgtransfer.study.forecasts.power import Expected
 from ecgtransfer.study.leases import Leases
-from ecgtransfer.study.power import Expected
 from ecgtransfer.study.status import AtWork, Best, Finished, Phase, Standing, StudyFolder
 from tests.small import make_plan, write_store
 

@@ -10,7 +10,7 @@ import pytest
 from ecgtransfer.conduct import conduct, redraw
 from ecgtransfer.errors import StudyError
 from ecgtransfer.study.folder import read_study
-from ecgtransfer.study.plan import DownstreamPlan, StudyPlan, UpstreamPlan
+from ecgtransfer.study.plans.plan import DownstreamPlan, StudyPlan, UpstreamPlan
 from tests.small import NETWORK, make_plan, result_of, write_store
 
 EPOCHS = 3

@@ -21,7 +21,7 @@ from ecgtransfer.report.gather import Cell, Done, Gathered, gather
 from ecgtransfer.report.summary import summarise
 from ecgtransfer.study.expand import expand
 from ecgtransfer.study.folder import Study, freeze, read_study
-from ecgtransfer.study.plan import Contrast, DownstreamPlan, StudyPlan
+from ecgtransfer.study.plans.plan import Contrast, DownstreamPlan, StudyPlan
 from tests.report.invented import MULTIPLY_ADDS, SECONDS, fill, write_run
 from tests.small import BUDGET, NETWORK, make_plan, make_upstream, write_store
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgtransfer.errors import EcgTransferError
-from ecgtransfer.study.executors import execute
+from ecgtransfer.study.execution.executors import execute
 from ecgtransfer.study.ledger import Ledger
 from ecgtransfer.study.run import Locations
 from ecgtransfer.study.spec import RunSpec
@@ -35,7 +35,7 @@ if __name__ == "__main__":
     specs = [RunSpec.from_dict(each) for each in given["specs"]]
     options = json.loads(sys.argv[3])
     if "patience" in options:
-        from ecgtransfer.study import ray_executor
+        from ecgtransfer.study.execution import ray_executor
 
         ray_executor.PATIENCE = options.pop("patience")
     try:

@@ -18,7 +18,7 @@ from typing import Any
 from ecgtransfer import workers
 from ecgtransfer.study import learn, leases
 from ecgtransfer.study import run as runner
-from ecgtransfer.study.executors import execute
+from ecgtransfer.study.execution.executors import execute
 from ecgtransfer.study.leases import Leases
 from ecgtransfer.study.ledger import Ledger
 from ecgtransfer.study.run import Locations

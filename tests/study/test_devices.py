@@ -16,9 +16,10 @@ from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError, StudyError
 from ecgtransfer.files import hash_file
 from ecgtransfer.progress import Progress
-from ecgtransfer.study import crews, devices, learn
+from ecgtransfer.study import learn
 from ecgtransfer.study import run as runner
-from ecgtransfer.study.executors import execute
+from ecgtransfer.study.execution import crews, devices
+from ecgtransfer.study.execution.executors import execute
 from ecgtransfer.study.ledger import Ledger
 from ecgtransfer.study.protocols import paper_spec
 from ecgtransfer.study.run import Locations, run

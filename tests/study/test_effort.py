@@ -15,11 +15,17 @@ from ecgtransfer.datasets.splits import SMALLEST_SUBSET, split
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError
 from ecgtransfer.networks import build, save_model
-from ecgtransfer.study import effort as efforts
-from ecgtransfer.study.effort import EFFORTS, NETWORK, PATIENCE, Effort, ask, choose, describe
 from ecgtransfer.study.expand import expand
 from ecgtransfer.study.folder import freeze
-from ecgtransfer.study.plan import FIRST_TUNING_SEED, MOST_PRIMARY, StudyPlan, UpstreamPlan, primary_family
+from ecgtransfer.study.plans import effort as efforts
+from ecgtransfer.study.plans.effort import EFFORTS, NETWORK, PATIENCE, Effort, ask, choose, describe
+from ecgtransfer.study.plans.plan import (
+    FIRST_TUNING_SEED,
+    MOST_PRIMARY,
+    StudyPlan,
+    UpstreamPlan,
+    primary_family,
+)
 from tests.small import write_store
 
 SMALL = (

@@ -19,10 +19,10 @@ import pytest
 
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError, StudyError
-from ecgtransfer.study import executors
 from ecgtransfer.study import run as runner
-from ecgtransfer.study.crews import describe
-from ecgtransfer.study.executors import execute
+from ecgtransfer.study.execution import executors
+from ecgtransfer.study.execution.crews import describe
+from ecgtransfer.study.execution.executors import execute
 from ecgtransfer.study.leases import Leases, holders
 from ecgtransfer.study.ledger import Ledger
 from ecgtransfer.study.run import Locations
@@ -281,7 +281,7 @@ class TestRefusals:
     ) -> None:
         with pytest.raises(ConfigError, match=r"there is no executor 'slurm'\. Known: local, ray"):
             execute(specs, ledger, locations, executor="slurm")  # type: ignore[arg-type]
-        monkeypatch.delitem(sys.modules, "ecgtransfer.study.ray_executor", raising=False)
+        monkeypatch.delitem(sys.modules, "ecgtransfer.study.execution.ray_executor", raising=False)
         monkeypatch.setitem(sys.modules, "ray", None)
         with pytest.raises(ConfigError) as refused:
             execute(specs, ledger, locations, executor="ray")

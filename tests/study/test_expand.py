@@ -15,8 +15,8 @@ from ecgtransfer.datasets.splits import split
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import EcgTransferError
 from ecgtransfer.study.expand import expand
-from ecgtransfer.study.plan import DownstreamPlan, StudyPlan, UpstreamPlan, primary_family
 from ecgtransfer.study.planned import Expanded, Planned
+from ecgtransfer.study.plans.plan import DownstreamPlan, StudyPlan, UpstreamPlan, primary_family
 from tests.small import BUDGET, NETWORK, make_plan, make_upstream, train_model, write_store
 
 NETWORKS = (NETWORK, "lstm-pooled")

@@ -16,8 +16,8 @@ from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import StudyError
 from ecgtransfer.study.expand import expand
 from ecgtransfer.study.folder import freeze, read_study
-from ecgtransfer.study.plan import Contrast, DownstreamPlan, StudyPlan
 from ecgtransfer.study.planned import Expanded
+from ecgtransfer.study.plans.plan import Contrast, DownstreamPlan, StudyPlan
 from tests.small import BUDGET, NETWORK, contents, make_plan, make_upstream, write_store
 
 Change = Callable[[Any], Any]

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from ecgtransfer.conduct import locate
-from ecgtransfer.study.executors import execute
+from ecgtransfer.study.execution.executors import execute
 from ecgtransfer.study.expand import expand
 from ecgtransfer.study.folder import freeze
-from ecgtransfer.study.forecast import Forecast, Rates, forecast, measure_rates, seconds_of
+from ecgtransfer.study.forecasts.forecast import Forecast, Rates, forecast, measure_rates, seconds_of
+from ecgtransfer.study.forecasts.speed import Rate, wall_seconds
 from ecgtransfer.study.planned import Expanded
 from ecgtransfer.study.spec import Budget
-from ecgtransfer.study.speed import Rate, wall_seconds
 from tests.small import NETWORK, make_plan, make_upstream, write_store
 
 RATE = Rate(training=0.01, prediction=0.004, parameters=1000)
@@ -139,7 +139,7 @@ def test_disk_is_what_the_runs_leave(place: Path, tmp_path: Path) -> None:
 def test_a_disk_without_room_is_said(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert foretell(place).fits
     full = shutil._ntuple_diskusage(10**9, 10**9 - 1000, 1000)
-    monkeypatch.setattr("ecgtransfer.study.forecast.shutil.disk_usage", lambda _: full)
+    monkeypatch.setattr("ecgtransfer.study.forecasts.forecast.shutil.disk_usage", lambda _: full)
     found = foretell(place)
     assert (found.free_bytes, found.fits) == (1000, False)
 

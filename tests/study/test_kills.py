@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from ecgtransfer.study.executors import execute
+from ecgtransfer.study.execution.executors import execute
 from ecgtransfer.study.ledger import Ledger
 from ecgtransfer.study.run import Locations
 from ecgtransfer.study.spec import Budget, RunSpec

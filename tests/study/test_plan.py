@@ -12,7 +12,7 @@ import pytest
 
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError, ModelError
-from ecgtransfer.study.plan import (
+from ecgtransfer.study.plans.plan import (
     MOST_PRIMARY,
     Contrast,
     DownstreamPlan,

@@ -26,6 +26,7 @@ from ecgtransfer.study import learn
 from ecgtransfer.study.evaluation import evaluate_model
 from ecgtransfer.study.expand import expand
 from ecgtransfer.study.ledger import read_predictions
+from ecgtransfer.study.plans.toml import read_plan
 from ecgtransfer.study.protocols import (
     PAPER,
     PROTOCOLS,
@@ -39,7 +40,6 @@ from ecgtransfer.study.protocols import (
 )
 from ecgtransfer.study.run import Locations, run
 from ecgtransfer.study.spec import RunSpec
-from ecgtransfer.study.toml import read_plan
 from ecgtransfer.transfer import ARMS
 from tests.small import NETWORK, TASKS, UNLABELLED, contents, make_spec, result_of, write_store
 

@@ -24,8 +24,8 @@ import torch
 
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import StudyError
-from ecgtransfer.study.crews import Task, carry_out
-from ecgtransfer.study.executors import execute
+from ecgtransfer.study.execution.crews import Task, carry_out
+from ecgtransfer.study.execution.executors import execute
 from ecgtransfer.study.leases import Leases, holders
 from ecgtransfer.study.ledger import Ledger
 from ecgtransfer.study.run import Locations
@@ -216,7 +216,7 @@ def test_errors_of_a_node_come_through_and_cost_nothing(
 def test_a_share_of_a_gpu_for_each_run(
     cluster: Any, specs: list[RunSpec], locations: Locations, ledger: Ledger
 ) -> None:
-    from ecgtransfer.study import ray_executor
+    from ecgtransfer.study.execution import ray_executor
 
     with pytest.raises(StudyError, match="a run needs 1 CPUs and 2 GPUs, and no node of the cluster has the"):
         execute(specs[3:4], ledger, locations, executor="ray", gpus_per_run=2, quiet=True)
@@ -293,7 +293,7 @@ def test_addresses_that_lead_nowhere(
 def test_a_node_that_does_not_see_the_disk(
     store: Store, locations: Locations, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ecgtransfer.study import ray_executor
+    from ecgtransfer.study.execution import ray_executor
 
     monkeypatch.setattr(ray_executor, "SETTLING", 0.0)
     spec = make_spec(store, arm="full", upstream="model:abc")

@@ -13,11 +13,11 @@ import pytest
 
 from ecgtransfer.conduct import locate
 from ecgtransfer.errors import StudyError
-from ecgtransfer.study.executors import execute
+from ecgtransfer.study.execution.executors import execute
 from ecgtransfer.study.expand import expand
 from ecgtransfer.study.folder import Study, freeze
+from ecgtransfer.study.forecasts.pace import Pace
 from ecgtransfer.study.leases import Leases
-from ecgtransfer.study.pace import Pace
 from ecgtransfer.study.planned import Expanded
 from ecgtransfer.study.spec import Budget
 from ecgtransfer.study.status import StudyFolder

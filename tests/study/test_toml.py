@@ -10,9 +10,9 @@ import pytest
 
 from ecgtransfer.errors import ConfigError, DataError, EcgTransferError
 from ecgtransfer.networks import build, save_model
-from ecgtransfer.study.plan import Contrast, StudyPlan, UpstreamPlan
-from ecgtransfer.study.toml import read_plan
-from ecgtransfer.study.toml_keys import LISTS, TABLES, TOP
+from ecgtransfer.study.plans.plan import Contrast, StudyPlan, UpstreamPlan
+from ecgtransfer.study.plans.toml import read_plan
+from ecgtransfer.study.plans.toml_keys import LISTS, TABLES, TOP
 from tests.small import NETWORK, write_store
 
 SHORT = f"""\

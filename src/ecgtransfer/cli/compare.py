@@ -74,7 +74,7 @@ def compare(
     from ecgtransfer.cli import settings
     from ecgtransfer.conduct import conduct
     from ecgtransfer.datasets.store import Store
-    from ecgtransfer.study.plan import DownstreamPlan, StudyPlan, UpstreamPlan
+    from ecgtransfer.study.plans.plan import DownstreamPlan, StudyPlan, UpstreamPlan
 
     asked = settings.check(
         settings.ComparisonSettings,

@@ -11,7 +11,7 @@ from ecgtransfer.cli import options
 from ecgtransfer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ecgtransfer.study.plan import StudyPlan
+    from ecgtransfer.study.plans.plan import StudyPlan
 
 study = typer.Typer(
     name="study",
@@ -65,7 +65,7 @@ def run_plan(
 
     Ctrl-C stops it (exit 130); the same command goes on from there. Several may work on one folder at a time.
     """
-    from ecgtransfer.study.toml import read_plan
+    from ecgtransfer.study.plans.toml import read_plan
 
     if executor not in ("local", "ray"):
         options.one_of(executor, ("local", "ray"), "executor")
@@ -147,7 +147,7 @@ def show_status(
 
 def _foretell(plan: StudyPlan, out: Path | None, workers: int, *, json: bool) -> None:
     from ecgtransfer.study.expand import expand
-    from ecgtransfer.study.forecast import forecast
+    from ecgtransfer.study.forecasts.forecast import forecast
 
     found = forecast(expand(plan), out, workers=workers)
     if json:

@@ -11,7 +11,7 @@ import numpy as np
 from ecgtransfer.evidence import BreakEven, break_even, energy_wh
 from ecgtransfer.report.budgets import convergence_target
 from ecgtransfer.report.gather import Cell, Done, Gathered, scratch
-from ecgtransfer.study.pace import run_flops
+from ecgtransfer.study.forecasts.pace import run_flops
 
 Row = dict[str, Any]
 # A busy core of a server with its share of memory and supply; nothing here is read from a meter.

@@ -6,8 +6,8 @@ from rich.table import Table
 
 from ecgtransfer.report.live import TITLES
 from ecgtransfer.report.view import duration, number
-from ecgtransfer.study.forecast import Forecast
-from ecgtransfer.study.power import without_interval
+from ecgtransfer.study.forecasts.forecast import Forecast
+from ecgtransfer.study.forecasts.power import without_interval
 
 
 def forecast_tables(found: Forecast) -> list[Table]:

@@ -20,8 +20,8 @@ from ecgtransfer.report.recommendation import recommend
 from ecgtransfer.report.sentences import answer, below_baselines
 from ecgtransfer.seeds import entropy
 from ecgtransfer.study.folder import Study
-from ecgtransfer.study.plan import SPECIFICITY, Contrast
 from ecgtransfer.study.planned import Planned
+from ecgtransfer.study.plans.plan import SPECIFICITY, Contrast
 from ecgtransfer.study.protocols import EPOCHS, PAPER
 from ecgtransfer.study.spec import RunSpec
 

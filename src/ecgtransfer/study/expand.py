@@ -16,18 +16,18 @@ from ecgtransfer.errors import ConfigError
 from ecgtransfer.files import hash_json
 from ecgtransfer.networks import build, load_encoder, read_card
 from ecgtransfer.study.expand_paper import expand_paper
+from ecgtransfer.study.forecasts.pace import run_flops
 from ecgtransfer.study.judge import check_recipe, left_out
 from ecgtransfer.study.ledger import read_result
 from ecgtransfer.study.macro import macro_set
-from ecgtransfer.study.pace import run_flops
-from ecgtransfer.study.plan import (
+from ecgtransfer.study.planned import PURPOSES, Downstream, Expanded, Planned, Start, check_fit
+from ecgtransfer.study.plans.plan import (
     FIRST_TUNING_SEED,
     DownstreamPlan,
     StudyPlan,
     UpstreamPlan,
     primary_family,
 )
-from ecgtransfer.study.planned import PURPOSES, Downstream, Expanded, Planned, Start, check_fit
 from ecgtransfer.study.single import flipping, make_spec, single_spec
 from ecgtransfer.study.spec import Budget, RunSpec
 from ecgtransfer.transfer import PRETRAIN, get_arm

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError
-from ecgtransfer.study.plan import DownstreamPlan, StudyPlan, UpstreamPlan
 from ecgtransfer.study.planned import Downstream, Expanded, Planned, Start, check_fit
+from ecgtransfer.study.plans.plan import DownstreamPlan, StudyPlan, UpstreamPlan
 from ecgtransfer.study.protocols import EPOCHS, paper_macro, paper_spec, paper_train_size
 from ecgtransfer.transfer import PRETRAIN
 

@@ -13,8 +13,8 @@ from ecgtransfer.datasets.splits import FIXED_TEST_FROM, N_FOLDS, OFFICIAL_TEST_
 from ecgtransfer.errors import StudyError
 from ecgtransfer.files import hash_json, write_bytes, write_json
 from ecgtransfer.study.ledger import Ledger
-from ecgtransfer.study.plan import Contrast, StudyPlan
 from ecgtransfer.study.planned import Downstream, Expanded, Planned, Start
+from ecgtransfer.study.plans.plan import Contrast, StudyPlan
 from ecgtransfer.study.spec import RunSpec
 
 if TYPE_CHECKING:

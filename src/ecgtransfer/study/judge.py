@@ -16,7 +16,7 @@ from ecgtransfer import __version__
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ModelError
 from ecgtransfer.study.ledger import Predictions
-from ecgtransfer.study.plan import SPECIFICITY
+from ecgtransfer.study.plans.plan import SPECIFICITY
 from ecgtransfer.study.protocols import protocol
 from ecgtransfer.study.spec import RunSpec
 from ecgtransfer.training import evaluate, known_bce, specificity_thresholds, thresholds

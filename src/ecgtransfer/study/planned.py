@@ -9,7 +9,7 @@ from typing import Literal
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError
 from ecgtransfer.study.macro import MacroSet
-from ecgtransfer.study.plan import Contrast, DownstreamPlan, StudyPlan
+from ecgtransfer.study.plans.plan import Contrast, DownstreamPlan, StudyPlan
 from ecgtransfer.study.spec import RunSpec
 
 Purpose = Literal["pretraining", "tuning", "evidence", "convergence"]

@@ -21,7 +21,7 @@ from ecgtransfer.files import write_json
 from ecgtransfer.networks import multiply_adds, read_card, save_model
 from ecgtransfer.progress import Progress
 from ecgtransfer.study.baselines import BASELINES
-from ecgtransfer.study.devices import DeviceKind, device_name, enough_memory, find_device
+from ecgtransfer.study.execution.devices import DeviceKind, device_name, enough_memory, find_device
 from ecgtransfer.study.judge import check_recipe, describe_model, history_csv, judge, predictions
 from ecgtransfer.study.learn import choose_rate, learn
 from ecgtransfer.study.leases import Lease, LeaseLostError

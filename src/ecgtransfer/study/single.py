@@ -10,7 +10,7 @@ from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError
 from ecgtransfer.networks import card
 from ecgtransfer.study.macro import MacroSet, macro_set
-from ecgtransfer.study.plan import check_rate
+from ecgtransfer.study.plans.plan import check_rate
 from ecgtransfer.study.spec import Budget, RunSpec
 from ecgtransfer.training import precision_for
 from ecgtransfer.transfer import get_arm

@@ -19,11 +19,11 @@ from typing import Any
 
 from ecgtransfer.errors import EcgTransferError
 from ecgtransfer.study.baselines import BASELINES
-from ecgtransfer.study.crews import describe
+from ecgtransfer.study.execution.crews import describe
 from ecgtransfer.study.folder import read_study
+from ecgtransfer.study.forecasts.pace import Pace
 from ecgtransfer.study.leases import STALE, Holder, holders
 from ecgtransfer.study.ledger import read_result
-from ecgtransfer.study.pace import Pace
 from ecgtransfer.study.planned import PURPOSES, Planned
 
 RECENT = 5

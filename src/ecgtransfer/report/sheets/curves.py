@@ -19,7 +19,7 @@ from ecgtransfer.report.sheets.columns import (
 )
 from ecgtransfer.report.sheets.table import Column, Row, Sheet
 from ecgtransfer.report.view import Evidence, difference, duration, number, share, size_label
-from ecgtransfer.study.plan import SPECIFICITY
+from ecgtransfer.study.plans.plan import SPECIFICITY
 
 _MEASURES = (
     ("AUPRC", "auprc"), ("F1", "f1"), ("Brier", "brier"), ("ECE, mean of targets", "ece"),

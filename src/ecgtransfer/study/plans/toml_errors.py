@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgtransfer.errors import ConfigError, EcgTransferError, nearest
-from ecgtransfer.study.toml_keys import LISTS, TABLES, TOP, shown
+from ecgtransfer.study.plans.toml_keys import LISTS, TABLES, TOP, shown
 
 Place = tuple[str | int, ...]
 

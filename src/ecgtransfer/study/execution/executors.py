@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Literal, Protocol
 
 from ecgtransfer.progress import Progress
-from ecgtransfer.study.crews import Crew, Task, check_version, describe, gather
-from ecgtransfer.study.devices import DeviceKind
+from ecgtransfer.study.execution.crews import Crew, Task, check_version, describe, gather
+from ecgtransfer.study.execution.devices import DeviceKind
 from ecgtransfer.study.leases import STALE, LeaseLostError, Leases
 from ecgtransfer.study.ledger import Ledger, read_result
 from ecgtransfer.study.run import Locations

@@ -21,8 +21,8 @@ import ray
 from ray.exceptions import LocalRayletDiedError, RayError, RayTaskError
 
 from ecgtransfer.errors import EcgTransferError, StudyError
-from ecgtransfer.study.crews import Task, carry_out
-from ecgtransfer.study.devices import DeviceKind
+from ecgtransfer.study.execution.crews import Task, carry_out
+from ecgtransfer.study.execution.devices import DeviceKind
 from ecgtransfer.study.ledger import Ledger
 from ecgtransfer.study.run import Locations
 from ecgtransfer.workers import Done, portable

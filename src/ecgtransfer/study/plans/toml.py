@@ -18,10 +18,10 @@ from pydantic import ValidationError
 from ecgtransfer.datasets.store_info import StoreInfo, read_info
 from ecgtransfer.errors import ConfigError, EcgTransferError, nearest
 from ecgtransfer.networks import read_card
-from ecgtransfer.study.plan import Contrast, DownstreamPlan, StudyPlan, UpstreamPlan
+from ecgtransfer.study.plans.plan import Contrast, DownstreamPlan, StudyPlan, UpstreamPlan
+from ecgtransfer.study.plans.toml_errors import MisplacedError, Place, complaint, not_toml, refused
+from ecgtransfer.study.plans.toml_keys import BudgetTable, StudyFile
 from ecgtransfer.study.spec import Budget
-from ecgtransfer.study.toml_errors import MisplacedError, Place, complaint, not_toml, refused
-from ecgtransfer.study.toml_keys import BudgetTable, StudyFile
 from ecgtransfer.transfer import get_arm
 
 PAPER: dict[str, Any] = {"arms": ("scratch", "full"), "seeds": 1, "baselines": (), "tuning_seeds": 0}

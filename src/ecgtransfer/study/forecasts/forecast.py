@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ecgtransfer.errors import EcgTransferError
+from ecgtransfer.study.forecasts.pace import Pace, records_seen, trainings
+from ecgtransfer.study.forecasts.power import Expected, expected_intervals
+from ecgtransfer.study.forecasts.speed import Rates, Workload, measure_rates, seconds_of, wall_seconds
 from ecgtransfer.study.ledger import Ledger, read_result
-from ecgtransfer.study.pace import Pace, records_seen, trainings
 from ecgtransfer.study.planned import PURPOSES, Expanded
-from ecgtransfer.study.power import Expected, expected_intervals
 from ecgtransfer.study.spec import RunSpec
-from ecgtransfer.study.speed import Rates, Workload, measure_rates, seconds_of, wall_seconds
 
 __all__ = ["Expected", "Forecast", "Phase", "Rates", "forecast", "measure_rates", "seconds_of"]
 

@@ -10,8 +10,8 @@ import numpy as np
 from ecgtransfer.datasets.splits import FIXED_TEST_FROM, N_FOLDS, split
 from ecgtransfer.evidence.expected import expected_half_width
 from ecgtransfer.evidence.verdict import LEVEL
-from ecgtransfer.study.plan import Contrast
 from ecgtransfer.study.planned import Downstream, Expanded
+from ecgtransfer.study.plans.plan import Contrast
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 from ecgtransfer.datasets.splits import N_FOLDS, OFFICIAL_TEST_FOLD, VALIDATION_FRACTION
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.networks import build, n_parameters
-from ecgtransfer.study.pace import is_trained, trainings
+from ecgtransfer.study.forecasts.pace import is_trained, trainings
 from ecgtransfer.study.planned import PURPOSES, Expanded
 from ecgtransfer.study.spec import RunSpec
 from ecgtransfer.training import Feed, FitSettings, Precision, fit, predict_logits

@@ -15,7 +15,8 @@ from ecgtransfer.errors import ConfigError
 from ecgtransfer.networks import is_model, read_card
 from ecgtransfer.study.expand import expand
 from ecgtransfer.study.folder import PLAN, question, read_study
-from ecgtransfer.study.plan import (
+from ecgtransfer.study.forecasts.speed import Rates, measure_rates, wall_seconds_of
+from ecgtransfer.study.plans.plan import (
     FIRST_TUNING_SEED,
     MOST_PRIMARY,
     RATES,
@@ -25,7 +26,6 @@ from ecgtransfer.study.plan import (
     UpstreamPlan,
 )
 from ecgtransfer.study.spec import Budget
-from ecgtransfer.study.speed import Rates, measure_rates, wall_seconds_of
 
 
 @dataclass(frozen=True)

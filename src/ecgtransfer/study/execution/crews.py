@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from ecgtransfer.errors import ConfigError, StudyError
 from ecgtransfer.progress import Progress
-from ecgtransfer.study.devices import DeviceKind
+from ecgtransfer.study.execution.devices import DeviceKind
 from ecgtransfer.study.leases import Lease
 from ecgtransfer.study.ledger import Ledger
 from ecgtransfer.study.run import Locations, run
@@ -70,7 +70,7 @@ def gather(
     """Return the crew that an `execute` asks for, see there; ``line`` shows the progress of a crew of one."""
     if executor == "ray":
         try:
-            from ecgtransfer.study.ray_executor import RayCrew
+            from ecgtransfer.study.execution.ray_executor import RayCrew
         except ModuleNotFoundError as error:
             if error.name != "ray":
                 raise
