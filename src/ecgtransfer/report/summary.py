@@ -13,6 +13,7 @@ from ecgtransfer.evidence import Interval, paired_difference, seed_tests, verdic
 from ecgtransfer.evidence.intervals import arm_auroc
 from ecgtransfer.report import breadth, costs
 from ecgtransfer.report.budgets import convergences
+from ecgtransfer.report.described import asked, counted, notes, protocol
 from ecgtransfer.report.gains import gains
 from ecgtransfer.report.gather import Cell, Done, Gathered, gather, paired, singles
 from ecgtransfer.report.paper import beside_sound
@@ -20,9 +21,7 @@ from ecgtransfer.report.recommendation import recommend
 from ecgtransfer.report.sentences import answer, below_baselines
 from ecgtransfer.seeds import entropy
 from ecgtransfer.study.folder import Study
-from ecgtransfer.study.planned import Planned
 from ecgtransfer.study.plans.plan import SPECIFICITY, Contrast
-from ecgtransfer.study.protocols import EPOCHS, PAPER
 from ecgtransfer.study.spec import RunSpec
 
 # Name in the findings → name in a run's result.
@@ -97,12 +96,12 @@ def summarise(study: Study, *, beside: Sequence[Study] = ()) -> dict[str, Any]:
         "title": f"Fine-tune or train from scratch: {plan['name']}",
         "answer": [],
         "sentence": "",
-        "study": _study(study),
+        "study": asked(study),
         "margin": plan["margin"],
         "level": LEVEL,
         "downstreams": downstreams,
         "upstreams": [row for origin in study.description["upstreams"] for row in _upstreams(origin, runs)],
-        "protocol": _protocol(study),
+        "protocol": protocol(study),
         "cells": [
             {**_cell(cell, done, sizes), **_alone(done, macro[cell.downstream], stream)}
             for cell, done in runs.cells.items()
@@ -152,7 +151,7 @@ def summarise(study: Study, *, beside: Sequence[Study] = ()) -> dict[str, Any]:
         "audit": _kept(study, "audit.json"),
         "disagreements": _kept(study, "disagreements.json") or [],
         "paper": beside_sound(study, beside, runs),
-        "notes": _notes(study, runs),
+        "notes": notes(study, runs),
     }
     weak = below_baselines(findings["against_baselines"])
     findings["notes"] = [*([weak] if weak else []), *findings["notes"]]
@@ -203,20 +202,6 @@ def _named(cell: Cell, sizes: Sizes) -> Row:
 def _interval(runs: Sequence[Done], others: Sequence[Done], targets: Sequence[str], stream: int) -> Interval:
     """Return the paired difference between the runs of a cell and those of another."""
     return paired_difference(paired(runs, others, targets), resamples=RESAMPLES, level=LEVEL, seed=stream)
-
-
-def _study(study: Study) -> Row:
-    plan = study.description["plan"]
-    pretrainings = [len(origin["starts"]) for origin in study.description["upstreams"]]
-    return {
-        "name": plan["name"],
-        "protocol": plan["protocol"],
-        "hash": study.description["hash"],
-        "seeds": plan["seeds"],
-        "pretraining_seeds": max(pretrainings, default=0),
-        "updates": max(run.spec.budget.updates for run in study.planned if run.purpose == "evidence"),
-        "runs": len(study.planned),
-    }
 
 
 def _upstreams(origin: Row, runs: Gathered) -> list[Row]:
@@ -317,100 +302,10 @@ def _searched(cell: Cell, runs: Sequence[Done], sizes: Sizes) -> list[Row]:
                 "diverged": sum(item["validation_loss"] is None for item in tried),
                 "chosen": sum(run.result["learning_rate"] == rate for run in runs),
                 "runs": len(runs),
-                "by": _count(tuned[0]["runs"], "tuning seed") if tuned else "each run",
+                "by": counted(tuned[0]["runs"], "tuning seed") if tuned else "each run",
             }
         )
     return rows
-
-
-def _protocol(study: Study) -> Row:
-    plan, budget = study.description["plan"], study.description["plan"]["budget"]
-    frozen = {
-        "precision of training": sorted({run.spec.precision for run in study.planned if _trained(run)}),
-        "margin of equivalence": plan["margin"],
-        "primary contrasts": len(study.primary),
-        "frozen as": study.description["hash"],
-        "study seed": plan["study_seed"],
-    }
-    if plan["protocol"] == PAPER.name:
-        asked = {name: plan[name] for name in ("protocol", "networks", "arms", "seeds")}
-        return {**asked, "epochs": plan["epochs"] or EPOCHS, **dict(PAPER.rules), **frozen}
-    tuned = any(run.spec.tuning for run in study.planned)
-    search = (
-        f"the lowest mean validation loss over {_count(plan['tuning_seeds'], 'tuning seed')}, never evidence"
-        if tuned
-        else "the lowest validation loss within each run"
-    )
-    return {
-        "protocol": plan["protocol"],
-        "networks": plan["networks"],
-        "arms": plan["arms"],
-        "seeds": plan["seeds"],
-        "updates per training": budget["updates"],
-        "batch size": budget["batch_size"],
-        "learning rates": plan["rates"],
-        "rate chosen by": search,
-        "choices": "weights, penalty and thresholds by validation; the test part is evaluated once",
-        "n": "every label used; a fifth of them by patient is the validation part",
-        "weight decay": budget["weight_decay"],
-        "augmentation": {k: v for k, v in budget["augment"].items() if v},
-        **frozen,
-    }
-
-
-def _trained(run: Planned) -> bool:
-    return bool(run.spec.rates)
-
-
-def _notes(study: Study, runs: Gathered) -> list[str]:
-    plan = study.description["plan"]
-    notes = [*dict.fromkeys(origin["left_out"] for origin in study.description["upstreams"])]
-    published = plan["protocol"] == PAPER.name
-    apart = "not kept on one side of the split" if published else "each on one side of every split"
-    for each in study.description["downstreams"]:
-        pairs = each["duplicate_pairs"]
-        notes.append(
-            f"{_count(pairs, 'pair')} of duplicates within {each['name']}, {apart}."
-            if pairs
-            else f"No duplicates were found within {each['name']}."
-        )
-        if published:
-            notes.append(f"Records of {each['name']} were divided whoever the patient is.")
-        elif not each["patients_known"]:
-            notes.append(
-                f"Not all recordings of {each['name']} carry patient ids: patients may be on both sides."
-            )
-    single = [cell for cell, done in runs.cells.items() if {run.pretraining_seed for run in done} == {0}]
-    if single:
-        notes.append("Where a row names one pre-training, its interval does not know how another would fare.")
-    notes.append(
-        "By the published protocol the epoch was chosen on the test part: no verdict should be taken from it."
-        if published
-        else "Verdicts are given on the contrasts that the plan named before any test part was opened, "
-        "adjusted for their number (Holm); all other intervals are exploratory and not adjusted."
-    )
-    if any(run.spec.tuning for run in study.planned):
-        notes.append(
-            f"Learning rates were chosen on {_count(plan['tuning_seeds'], 'other draw')} of n labels, alike "
-            "for all arms: these are labels beyond n, and may hold recordings that other seeds test."
-        )
-    stopped = [
-        f"{cell.network} {cell.arm} on {cell.downstream} with {'all' if cell.n is None else cell.n} labels"
-        for cell, done in runs.cells.items()
-        if any(run.result.get("diverged_at") is not None for run in done)
-    ]
-    if stopped:
-        notes.append(
-            f"Trainings that diverged, and kept the best weights before it: {'; '.join(stopped)}. "
-            "Lower rates would have served them better."
-        )
-    if plan["seeds"] < 5:
-        notes.append(f"Seeds are few ({plan['seeds']}): seed variance is estimated poorly.")
-    return notes
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _kept(study: Study, name: str) -> Any:
