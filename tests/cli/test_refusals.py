@@ -368,7 +368,14 @@ class TestCompare:
         [
             (["--sizes", "20,alll"], ["--sizes: 'alll' does not fit"]),
             (["--sizes", "20,5"], ["--sizes: ", "5 is too few labels", "the least is 10"]),
-            (["--sizes", "20,1000"], ["size 1000 is more than the", "'all' for every record", "mine.ecgs"]),
+            (
+                ["--sizes", "20,1000"],
+                [
+                    "size 1000 of the downstream 'mine' is more than the",
+                    "'all' for every record",
+                    "mine.ecgs",
+                ],
+            ),
             (["--sizes", ","], ["--sizes: "]),
             (["--sizes", "20,20"], ["sizes of mine names something twice: 20, 20"]),
             (["--sizes", "79,all"], ["size 79 is the whole pool of 'mine', and 'all' is asked for too"]),

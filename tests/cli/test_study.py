@@ -242,7 +242,7 @@ class TestRefusals:
             (NETWORK, "resnet", "plan.toml, line 1: there is no network 'resnet'"),
             ('"full"', '"fulll"', "plan.toml, line 2: unknown arm 'fulll'. Did you mean full?"),
             ("down.ecgs", "nowhere.ecgs", "plan.toml, line 21: there is no store at"),
-            ("[20]", "[5000]", "down.ecgs: size 5000 is more than the"),
+            ("[20]", "[5000]", "down.ecgs: size 5000 of the downstream 'down' is more than the"),
             ('"down.ecgs"', '"up.ecgs"', "up.ecgs: upstream and downstream are the same store"),
         ],
     )

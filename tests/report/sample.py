@@ -150,7 +150,7 @@ def small() -> dict[str, Any]:
             {
                 "name": "up", "network": "lstm", "downstream": "mine", "task": "rhythm", "records": 30,
                 "auroc": None, "auroc_per_seed": [None], "seconds": None, "seeds": 1, "left_out": "",
-                "downloaded": True,
+                "overlap_sought": True, "downloaded": True,
             }
         ],
         "cells": [
@@ -314,6 +314,7 @@ class _Study:
         return {
             "name": name, "network": network, "downstream": downstream, "task": "rhythm", "records": 8528,
             "auroc": 0.961, "auroc_per_seed": [0.961] * seeds, "seconds": 911.0, "seeds": seeds,
+            "overlap_sought": True,
             "left_out": f"12 recordings of {name} were left out: they are {downstream}'s too.",
             "downloaded": False,
             "training": {

@@ -9,6 +9,7 @@ import pytest
 
 from ecgtransfer.conduct import conduct, redraw
 from ecgtransfer.errors import StudyError
+from ecgtransfer.report.methods import methods
 from ecgtransfer.study.folder import read_study
 from ecgtransfer.study.plans.plan import DownstreamPlan, StudyPlan, UpstreamPlan
 from tests.small import NETWORK, make_plan, result_of, write_store
@@ -83,6 +84,13 @@ def test_by_itself_it_shows_its_inflation_and_no_verdict(studies: tuple[Path, Pa
     assert len(found["paper"]["rows"]) == 2
     assert not any(row["verdict"] for row in found["contrasts"])
     assert "published protocol" in (studies[1] / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_methods_say_where_the_same_ecg_was_sought(studies: tuple[Path, Path]) -> None:
+    sound, published = (str(methods(json.loads((each / "evidence.json").read_text()))) for each in studies)
+    assert "sought by fingerprints of the signal within and across datasets" in sound
+    assert "sought by fingerprints of the signal within the downstream datasets" in published
+    assert "count as one" not in published
 
 
 def test_a_sound_study_is_not_shown_as_a_published_one(studies: tuple[Path, Path]) -> None:

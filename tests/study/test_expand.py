@@ -346,6 +346,7 @@ class TestUpstreams:
         assert 0 <= float(start.score or 0) <= 1
         assert (start.records or 0) > 50
         assert "up-a shares recordings with down-a was not checked" in start.left_out
+        assert not start.overlap_sought
 
 
 class TestIdentity:
@@ -410,7 +411,9 @@ class TestRefused:
         pools = [len(split(down, task, study_seed=0, seed=seed).pool) for seed in range(2)]
         expand(self.sized(down, up, min(pools)))
         said = self.refused(self.sized(down, up, 20, min(pools) + 1))
-        assert f"size {min(pools) + 1} is more than the {min(pools)} labelled records that remain" in said
+        assert (
+            f"size {min(pools) + 1} of the downstream 'down' is more than the {min(pools)} labelled" in said
+        )
         assert "Give smaller sizes, or 'all'" in said
         assert str(down.path) in said
 
@@ -426,7 +429,7 @@ class TestRefused:
         plan = self.sized(down, up, pools[0], seeds=1, study_seed=study_seed)
         expand(plan)
         said = self.refused(dataclasses.replace(plan, tuning_seeds=5))
-        assert f"size {pools[0]} is more than the {min(pools)} labelled" in said
+        assert f"size {pools[0]} of the downstream 'down' is more than the {min(pools)} labelled" in said
 
     def test_the_whole_pool_under_two_names(self, down: Store, up: Store) -> None:
         """Learning curves could not tell one from the other."""
@@ -440,7 +443,8 @@ class TestRefused:
 
     def test_sizes_too_small_to_train_and_validate_on(self, down: Store, up: Store) -> None:
         said = self.refused(self.sized(down, up, 9, None))
-        assert "size 9 is too few labels to train and validate on. The least is 10" in said
+        assert "size 9 of the downstream 'down' is too few labels to train and validate on" in said
+        assert "The least is 10" in said
 
     @pytest.mark.parametrize("side", ["upstream", "downstream"])
     def test_tasks_that_are_not_there_or_not_named(self, down: Store, up: Store, side: str) -> None:

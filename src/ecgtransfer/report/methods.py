@@ -106,17 +106,14 @@ def _recordings(evidence: Evidence, cite: Citations) -> str:
             text += f"; left out of the macro mean for want of positives or negatives: {listed(left_out)}"
         parts.append(text + ".")
     pairs = sum(down.get("duplicate_pairs") or 0 for down in evidence.get("downstreams", []))
-    # A given model may have been trained without any look at these recordings; its own sentence says so.
-    across = not any("was not checked" in (row["left_out"] or "") for row in evidence.get("upstreams", []))
+    across = all(row["overlap_sought"] for row in evidence.get("upstreams", []))
+    found = f"{count(pairs)} {'pair was' if pairs == 1 else 'pairs were'} found downstream" if pairs else ""
+    if found and not _published(evidence):  # its split is by recording
+        found += ", and patients under whom the same ECG is filed count as one"
     parts.append(
         "Recordings that are the same ECG were sought by fingerprints of the signal within"
-        f"{' and across' if across else ' the downstream'} datasets"
-        + (
-            f"; {count(pairs)} {'pair was' if pairs == 1 else 'pairs were'} found downstream, and patients "
-            "under whom the same ECG is filed count as one."
-            if pairs
-            else "; none was found downstream."
-        )
+        f"{' and across' if across else ' the downstream'} datasets; "
+        f"{found or 'none was found downstream'}."
     )
     if _published(evidence):
         parts.append("What a dataset does not annotate counted as absent, as in the published study.")

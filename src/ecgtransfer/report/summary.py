@@ -221,6 +221,7 @@ def _upstreams(origin: Row, runs: Gathered) -> list[Row]:
             "seeds": len(origin["starts"]),
             "downloaded": origin["downloaded"],
             "left_out": origin["left_out"],
+            "overlap_sought": origin["overlap_sought"],
             # The published protocol has its own training, and says so elsewhere.
             "training": _pretraining(made[0].spec) if made and _by_validation(made[0]) else None,
         }

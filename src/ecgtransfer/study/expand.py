@@ -17,7 +17,7 @@ from ecgtransfer.files import hash_json
 from ecgtransfer.networks import build, load_encoder, read_card
 from ecgtransfer.study.expand_paper import expand_paper
 from ecgtransfer.study.forecasts.pace import run_flops
-from ecgtransfer.study.judge import check_recipe, left_out
+from ecgtransfer.study.judge import check_recipe, left_out, unchecked
 from ecgtransfer.study.ledger import read_result
 from ecgtransfer.study.macro import macro_set
 from ecgtransfer.study.planned import PURPOSES, Downstream, Expanded, Planned, Start, check_fit
@@ -91,13 +91,14 @@ def _downstream(plan: StudyPlan, asked: DownstreamPlan, verify: bool) -> Downstr
     for n in asked.sizes:
         if n is not None and n < SMALLEST_SUBSET:
             raise ConfigError(
-                f"size {n} is too few labels to train and validate on",
+                f"size {n} of the downstream '{asked.name}' is too few labels to train and validate on",
                 where=store.path,
                 remedy=f"The least is {SMALLEST_SUBSET}",
             )
         if n is not None and n > least:
             raise ConfigError(
-                f"size {n} is more than the {least} labelled records that remain beside the test part",
+                f"size {n} of the downstream '{asked.name}' is more than the {least} labelled records that "
+                "remain beside the test part",
                 where=store.path,
                 remedy="Give smaller sizes, or 'all' for every record of the pool",
             )
@@ -181,6 +182,7 @@ def _made(
         records=None,
         score=None,
         left_out=shared.sentence(store.info.name),
+        overlap_sought=True,
     )
     runs = [Planned(spec, "pretraining", None, upstream.name, number) for number, spec in enumerate(specs)]
     return start, runs
@@ -244,6 +246,7 @@ def _given(plan: StudyPlan, upstream: UpstreamPlan, served: Sequence[Downstream]
                 left_out=" ".join(
                     dict.fromkeys(left_out(card, each.store) for each in served for card in cards)
                 ),
+                overlap_sought=not any(unchecked(card, each.store) for each in served for card in cards),
             )
         )
     return starts

@@ -82,6 +82,7 @@ def _made(
         records=None,
         score=None,
         left_out=_NOTHING_LEFT_OUT,
+        overlap_sought=False,
     )
     runs = [Planned(spec, "pretraining", None, upstream.name, seed) for seed, spec in enumerate(specs)]
     return start, runs

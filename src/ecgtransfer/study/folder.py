@@ -266,6 +266,7 @@ def _origin(start: Start) -> dict[str, Any]:
         "records": start.records,
         "auroc": start.score,
         "left_out": start.left_out,
+        "overlap_sought": start.overlap_sought,
     }
 
 

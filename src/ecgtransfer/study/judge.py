@@ -167,12 +167,16 @@ def check_recipe(card: Mapping[str, Any], store: Store, folder: Path) -> None:
         )
 
 
+def unchecked(card: Mapping[str, Any], store: Store) -> list[str]:
+    """Return the datasets a model learnt from that were never compared with ``store``."""
+    return [data["name"] for data in card["data"] if store.fingerprint not in data["apart_from"]]
+
+
 def left_out(card: Mapping[str, Any], store: Store) -> str:
     """Return in a sentence what a model's card says about recordings that ``store`` has too."""
-    unchecked = [data["name"] for data in card["data"] if store.fingerprint not in data["apart_from"]]
-    if unchecked:
+    if names := unchecked(card, store):
         return (
-            f"Whether {' and '.join(unchecked)} shares recordings with {store.info.name} was not checked "
+            f"Whether {' and '.join(names)} shares recordings with {store.info.name} was not checked "
             "when the model was made: `audit` finds them, `pretrain --apart-from` leaves them out."
         )
     count = sum(len(data["excluded"]) for data in card["data"])

@@ -71,6 +71,8 @@ class Start:
         What a given model's pre-training took, where its own run folder says so.
     left_out : str
         What is known of recordings that are both upstream and downstream.
+    overlap_sought : bool
+        Whether they were looked for in every downstream store.
     """
 
     upstream: str
@@ -83,6 +85,7 @@ class Start:
     records: int | None
     score: float | None
     left_out: str
+    overlap_sought: bool
     flops: float | None = None
 
 
