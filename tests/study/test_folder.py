@@ -71,7 +71,7 @@ class TestFreeze:
         assert {path.name for path in out.iterdir()} == {"plan.json", "runs.json", "records"}
         assert len(records) == 2
         description = read(out)
-        assert set(description) == {"plan", "downstreams", "upstreams", "primary", "hash"}
+        assert set(description) == {"version", "plan", "downstreams", "upstreams", "primary", "hash"}
         [downstream], [upstream] = description["downstreams"], description["upstreams"]
         assert (downstream["name"], downstream["fingerprint"]) == ("down", down.fingerprint)
         assert downstream["macro_targets"] == ["slow", "fast"]
@@ -352,6 +352,15 @@ class TestRead:
         rewrite(out, "runs.json", lambda runs: runs[0]["spec"].update(colour="blue"))
         with pytest.raises(StudyError, match=r"written by another version of this program.*colour"):
             read_study(out)
+
+    @pytest.mark.parametrize(
+        "change", [lambda plan: plan.update(version=0), lambda plan: plan.pop("version")]
+    )
+    def test_a_plan_of_another_version_says_so(self, out: Path, expanded: Expanded, change: Change) -> None:
+        rewrite(out, "plan.json", change)
+        for asked in (lambda: read_study(out), lambda: freeze(expanded, out)):
+            with pytest.raises(StudyError, match=r"written by another version of this program\. Start the"):
+                asked()
 
     def test_a_list_of_runs_that_is_missing(self, out: Path) -> None:
         (out / "runs.json").unlink()

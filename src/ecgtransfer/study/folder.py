@@ -25,6 +25,8 @@ _OURS = {
     "plan.json", "runs.json", "records", "runs", "leases", "audit.json", "disagreements.json",
     "evidence.json", "report.html", "report.md", "tables",
 }  # fmt: skip
+# Raised when what `plan.json` holds changes: a report of an older one would miss what it reads.
+PLAN_VERSION = 1
 PLAN, RUNS, RECORDS = "plan.json", "runs.json", "records"
 # What is known of each test record beside its label, for subgroups.
 RECORD_FIELDS = ("record_id", "patient_id", "sex", "age", "source")
@@ -38,8 +40,8 @@ class Study:
     ----------
     path : Path
     description : dict
-        The content of ``plan.json``: ``plan`` (the question, without paths), ``downstreams``, ``upstreams``,
-        ``primary`` and ``hash``.
+        The content of ``plan.json``: ``version``, ``plan`` (the question, without paths), ``downstreams``,
+        ``upstreams``, ``primary`` and ``hash``.
     planned : tuple of Planned
         The exact list of runs.
     """
@@ -101,6 +103,7 @@ def freeze(expanded: Expanded, out: Path) -> Study:
         )
     if path.exists():
         there = _read_json(path)
+        _check_version(there, out)
         if there != description:
             # Where the questions agree, the runs may not: another version, or a machine of other precision.
             runs = {"runs": _read_json(out / RUNS)}, {"runs": _listed(expanded.planned)}
@@ -140,6 +143,7 @@ def read_study(out: Path) -> Study:
             remedy="Give the folder that `study run`, `compare` or `advise` wrote",
         )
     description = _read_json(out / PLAN)
+    _check_version(description, out)
     try:
         listed = _read_json(out / RUNS)
         planned = tuple(
@@ -154,11 +158,7 @@ def read_study(out: Path) -> Study:
         )
         stated, found = description["hash"], _hash(description, planned)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StudyError(
-            f"the plan was written by another version of this program ({error})",
-            where=out,
-            remedy="Start the study anew in another folder",
-        ) from None
+        raise _other_version(out, f" ({error})") from None
     if stated != found or [run["id"] for run in listed] != [run.spec.id for run in planned]:
         raise StudyError(
             "the plan was changed after it was frozen",
@@ -168,8 +168,22 @@ def read_study(out: Path) -> Study:
     return Study(out, description, planned)
 
 
+def _check_version(description: Any, out: Path) -> None:
+    if not isinstance(description, dict) or description.get("version") != PLAN_VERSION:
+        raise _other_version(out)
+
+
+def _other_version(out: Path, why: str = "") -> StudyError:
+    return StudyError(
+        f"the plan was written by another version of this program{why}",
+        where=out,
+        remedy="Start the study anew in another folder, or use the version that wrote it",
+    )
+
+
 def _described(expanded: Expanded) -> dict[str, Any]:
     description = {
+        "version": PLAN_VERSION,
         "plan": question(expanded.plan),
         "downstreams": [_told(downstream, expanded.plan) for downstream in expanded.downstreams],
         "upstreams": [_origin(start) for start in expanded.starts],
