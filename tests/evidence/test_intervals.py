@@ -15,7 +15,8 @@ from sklearn.metrics import roc_auc_score
 from ecgtransfer.errors import DataError
 from ecgtransfer.evidence import PairedRun, SingleRun, difference_of_gains, paired_difference
 from ecgtransfer.evidence.auroc import patient_weights
-from ecgtransfer.evidence.intervals import arm_auroc, run_covariance, spread_of
+from ecgtransfer.evidence.crossed import spread_of
+from ecgtransfer.evidence.intervals import arm_auroc, run_covariance
 from ecgtransfer.evidence.runs import RankedRun, patients_of, support_of
 
 # Tests are imported one by one (importlib mode), so a helper beside them is found by path.

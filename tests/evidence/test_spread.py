@@ -12,7 +12,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from ecgtransfer.evidence import Spread
-from ecgtransfer.evidence.intervals import spread_of
+from ecgtransfer.evidence.crossed import spread_of
 
 RNG = np.random.default_rng
 

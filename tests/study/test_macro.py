@@ -10,7 +10,7 @@ import pytest
 from ecgtransfer.datasets.splits import support_in_tests
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError
-from ecgtransfer.evidence.intervals import MINIMUM_POSITIVES
+from ecgtransfer.evidence.crossed import MINIMUM_POSITIVES
 from ecgtransfer.study.macro import MINIMUM_PER_TEST_PART, macro_set
 from tests.small import write_store
 

@@ -1,5 +1,6 @@
 """What the runs say: pure functions over arrays, known to nobody but those who ask."""
 
+from ecgtransfer.evidence.auroc import weighted_auroc
 from ecgtransfer.evidence.calibration import Reliability, ReliabilityBin, reliability
 from ecgtransfer.evidence.catchup import CatchUp
 from ecgtransfer.evidence.ceiling import NoiseCeiling, noise_ceiling
@@ -12,6 +13,7 @@ from ecgtransfer.evidence.convergence import (
     kaplan_meier,
 )
 from ecgtransfer.evidence.cost import BreakEven, break_even, energy_wh, training_flops
+from ecgtransfer.evidence.crossed import Interval
 from ecgtransfer.evidence.curves import Band, LearningCurves, SizeRuns, learning_curves
 from ecgtransfer.evidence.descriptive import seed_tests
 from ecgtransfer.evidence.expected import Expectation, expected_half_width
@@ -23,18 +25,11 @@ from ecgtransfer.evidence.exploratory import (
     negative_transfer,
     per_statement,
 )
-from ecgtransfer.evidence.intervals import (
-    Interval,
-    PairedRun,
-    SingleRun,
-    Spread,
-    arm_auroc,
-    difference_of_gains,
-    paired_difference,
-    weighted_auroc,
-)
+from ecgtransfer.evidence.intervals import arm_auroc, difference_of_gains, paired_difference
 from ecgtransfer.evidence.operating import OperatingDifference, OperatingRun, sensitivity_difference
+from ecgtransfer.evidence.runs import PairedRun, SingleRun
 from ecgtransfer.evidence.saved import LabelsSaved, Transferred
+from ecgtransfer.evidence.spread import Spread
 from ecgtransfer.evidence.subgroups import Subgroup, age_groups, subgroups
 from ecgtransfer.evidence.verdict import MARGIN, Verdict, minimum_detectable, two_sided_p, verdicts, word
 

@@ -1,10 +1,11 @@
-"""The interval over patients × seeds for any statistic that is known per run, not for AUROC alone.
+"""The interval over patients × seeds for any statistic that is known per run: AUROC is one of them.
 
-`intervals` says why patients and seeds are crossed and how wide the interval has to be. Here is the same rule
-for a statistic that brings, for each run, its value and how much each patient contributes to its variance:
-either as resampled values (Bayesian bootstrap) or as influences. A statistic's influence of patient p is what
-it would change by, to first order, if p got more weight; the sum over patients of products of influences is
-the covariance that the Bayesian bootstrap tends to (the infinitesimal jackknife), without any resampling.
+`intervals` says why patients and seeds are crossed, and measures AUROC; `spread` says how wide the interval
+has to be. A statistic brings its value for each run and the covariance of the runs due to the choice of
+patients: from resampled values (Bayesian bootstrap) or from influences. A statistic's influence of patient p
+is what it would change by, to first order, if p got more weight; the sum over patients of products of
+influences is the covariance that the Bayesian bootstrap tends to (the infinitesimal jackknife), without any
+resampling.
 
 References
 ----------
@@ -15,24 +16,28 @@ Longitudinal data analysis using generalized linear models, Biometrika 73(1), fo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecgtransfer.errors import DataError
-from ecgtransfer.evidence.auroc import patient_weights
-from ecgtransfer.evidence.intervals import LEAST_KEPT, MINIMUM_POSITIVES, Interval, Seeded, limits, spread_of
-from ecgtransfer.evidence.runs import (
-    PairedRun,
-    RankedRun,
-    SingleRun,
-    Support,
-    check_predictions,
-    patients_of,
-    support_of,
-)
+from ecgtransfer.evidence.spread import Spread
+
+# Below this many test patients in the rarer class of a target no interval is given.
+MINIMUM_POSITIVES = 10
+# Where runs share hardly a patient, correcting their covariance further would blow up its noise.
+LEAST_KEPT = 0.25
+
+
+class Seeded(Protocol):
+    """What a run has to tell of itself here."""
+
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+    @property
+    def pretraining_seed(self) -> int | None: ...  # noqa: D102
 
 
 class Run(Seeded, Protocol):
@@ -40,6 +45,59 @@ class Run(Seeded, Protocol):
 
     @property
     def patient(self) -> NDArray[Any]: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its interval and where its uncertainty comes from.
+
+    Attributes
+    ----------
+    difference : float or None
+        The estimate, a difference of macro AUROCs; None where
+        no target can be measured in some run.
+    low, high : float or None
+        The interval; None where there is too little to give one, as ``note`` says.
+    level : float
+        Its nominal coverage.
+    n_seeds, n_pretraining_seeds, n_patients : int
+        Distinct seeds, pre-training seeds (0 when none is given) and test patients.
+    patient_sd : float or None
+        Standard deviation of the estimate due to the choice of test patients: more seeds do not lower it
+        below what they share.
+    seed_sd : float or None
+        Standard deviation of one seed's value beyond what its patients explain; None with a single seed.
+    per_seed : tuple of float
+        The value at each seed (averaged over its pre-training seeds), in the order of ``seeds``.
+    seeds : tuple of int
+        The seeds, ascending.
+    minimum_positives, minimum_negatives : int
+        Distinct test patients of the scarcest target, over all folds.
+    note : str
+        What limits the interval, in plain words; empty when nothing does.
+    spread : Spread or None
+        What the width is made of; None where there is no interval.
+    """
+
+    difference: float | None
+    low: float | None
+    high: float | None
+    level: float
+    n_seeds: int
+    n_pretraining_seeds: int
+    n_patients: int
+    patient_sd: float | None
+    seed_sd: float | None
+    per_seed: tuple[float, ...]
+    seeds: tuple[int, ...]
+    minimum_positives: int
+    minimum_negatives: int
+    note: str
+    spread: Spread | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the attributes as JSON-able values."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
 
 def check_runs(runs: Sequence[Run], level: float) -> None:
@@ -61,69 +119,118 @@ def check_runs(runs: Sequence[Run], level: float) -> None:
 def average_by_seed(runs: Sequence[Seeded]) -> tuple[tuple[int, ...], NDArray[np.float64]]:
     """Return the seeds, and the matrix [seeds, runs] that averages runs of a seed (its pre-trainings)."""
     seeds = tuple(sorted({run.seed for run in runs}))
-    matrix = np.array([[run.seed == s for run in runs] for s in seeds], np.float64)
-    return seeds, matrix / matrix.sum(axis=1, keepdims=True)
+    return seeds, _averages([run.seed for run in runs], seeds)
 
 
-@dataclass(frozen=True, eq=False)
-class Resampled:
-    """Macro AUROCs of both arms, as they are and under many weightings of the patients.
-
-    Attributes
-    ----------
-    point : array [2, runs]
-        Arm a, arm b; NaN where no target has a positive and a negative.
-    drawn : array [2, runs, resamples]
-        Recentred on the value, each target's deviations scaled for its few patients.
-    lost : list of list of int
-        For each run the targets that it cannot measure, left out of its mean.
-    """
-
-    point: NDArray[np.float64]
-    drawn: NDArray[np.float64]
-    lost: list[list[int]]
-
-
-def resampled_aurocs(runs: Sequence[PairedRun], *, resamples: int, seed: int) -> Resampled:
-    """Return the macro AUROC of both arms in each run, all under the same weights of the patients.
+def crossed_interval(
+    runs: Sequence[Run],
+    point: NDArray[np.float64],
+    cover: NDArray[np.float64] | None,
+    *,
+    freedom: float,
+    level: float,
+    positives: int,
+    negatives: int,
+    bounds: tuple[float, float],
+    refusal: str = "",
+    notes: Sequence[str] = (),
+) -> Interval:
+    """Return the mean over seeds with its interval over patients × seeds.
 
     Parameters
     ----------
-    runs : sequence of PairedRun
-        Shapes were checked.
-    resamples, seed : int
-        Of the weights.
+    runs, point, cover, freedom
+        As for :func:`spread_of`; a value that is not finite leaves no estimate, and nothing covers it (None).
+    positives, negatives : int
+        Distinct patients with and without the target, as they are reported.
+    bounds : (float, float)
+        What the statistic can be at all.
+    refusal : str
+        Why no interval is to be given; empty when one is.
+    notes : sequence of str
+        What else limits the interval.
     """
-    singles = as_singles(runs)
-    ids, units = patients_of(singles)
-    ranked = [
-        RankedRun(single, [scores], (1.0,), rows)
-        for arm in ([run.scores_a for run in runs], [run.scores_b for run in runs])
-        for single, scores, rows in zip(singles, arm, units, strict=True)
-    ]
-    # All under one block of weights before the next is drawn: no more than one block is in memory.
-    weights = patient_weights(len(ids), resamples, seed)
-    drawn = np.concatenate([[run.under(block) for run in ranked] for block in weights], axis=1)
-    point = np.array([run.value for run in ranked])
-    half = len(runs)
-    lost = [run.lost for run in ranked[:half]]
-    return Resampled(point.reshape(2, half), drawn.reshape(2, half, -1), lost)
+    seeds, mean = average_by_seed(runs)
+    patients = len(np.unique(np.concatenate([np.asarray(run.patient) for run in runs])))
+    pretrainings = {run.pretraining_seed for run in runs if run.pretraining_seed is not None}
+    said = [*notes, refusal] if refusal else list(notes)
+    low = high = value = patient_sd = seed_sd = spread = None
+    per_seed: tuple[float, ...] = ()
+    if np.isfinite(point).all():
+        means = mean @ point
+        value, per_seed = float(means.mean()), tuple(means.tolist())
+        if not refusal and cover is not None:
+            spread = spread_of(runs, point, cover, freedom)
+            patient_sd = spread.patients**0.5
+            if len(seeds) > 1:
+                seed_sd = max(0.0, spread.between - spread.own) ** 0.5
+            said += limits(spread, len(pretrainings))
+            half = spread.half_width(level)
+            low, high = max(bounds[0], value - half), min(bounds[1], value + half)
+    return Interval(
+        value, low, high, level, len(seeds), len(pretrainings), patients, patient_sd, seed_sd,
+        per_seed, seeds, positives, negatives, "; ".join(said), spread,
+    )  # fmt: skip
 
 
-def as_singles(runs: Sequence[PairedRun]) -> list[SingleRun]:
-    """Return the runs of arm a."""
-    return [SingleRun(r.seed, r.pretraining_seed, r.patient, r.labels, r.scores_a) for r in runs]
+def spread_of(
+    runs: Sequence[Seeded], point: NDArray[np.float64], cover: NDArray[np.float64], freedom: float
+) -> Spread:
+    """Return what the width of the interval for the mean over seeds is made of.
+
+    Parameters
+    ----------
+    runs : sequence
+        Anything with ``seed`` and ``pretraining_seed``.
+    point : array [runs]
+        The statistic of each run.
+    cover : array [runs, runs]
+        The runs' covariance due to the choice of patients.
+    freedom : float
+        Degrees of freedom of that covariance.
+    """
+    seeds, by_seed = average_by_seed(runs)
+    pretrainings = sorted({run.pretraining_seed for run in runs if run.pretraining_seed is not None})
+    n, u = len(seeds), len(pretrainings)
+    means, of_seeds = by_seed @ point, by_seed @ cover @ by_seed.T
+    # Estimated covariances may be negative, what patients have in common cannot be.
+    shared = max(0.0, _off_diagonal(of_seeds))
+    own = max(0.0, float(np.trace(of_seeds)) / n - shared) if n > 1 else 0.0
+    patients = shared + own / n
+    between = float(means.var(ddof=1)) if n > 1 else 0.0
+    # With one pre-training per seed the spread of the seeds holds that of the pre-trainings.
+    if u < 2 or (u == n and len(runs) == n):
+        return Spread(patients, shared, own, between, n, freedom)
+    by_pretraining = _averages([run.pretraining_seed for run in runs], pretrainings)
+    trained = by_pretraining @ point
+    interaction = 0.0
+    if len(runs) == n * u:
+        apart = np.array([[a.pretraining_seed != b.pretraining_seed for b in runs] for a in runs])
+        if n > 1:
+            apart &= np.array([[a.seed != b.seed for b in runs] for a in runs])
+            rest = point - by_seed.T @ means * u - by_pretraining.T @ trained * n + point.mean()
+            interaction = float((rest**2).sum()) / ((n - 1) * (u - 1))
+        shared = max(0.0, float(cover[apart].mean()))
+    between_trained = float(trained.var(ddof=1))
+    return Spread(patients, shared, own, between, n, freedom, between_trained, u, interaction)
 
 
-def support(runs: Sequence[PairedRun]) -> Support:
-    """Return how many test patients there are, with and without each target."""
-    singles = as_singles(runs)
-    return support_of(singles, patients_of(singles)[1])
-
-
-def check_pairs(runs: Sequence[PairedRun], resamples: int, level: float) -> None:
-    """Refuse what :func:`paired_difference` refuses."""
-    check_predictions(as_singles(runs), [[run.scores_a, run.scores_b] for run in runs], resamples, level)
+def limits(spread: Spread, pretrainings: int) -> list[str]:
+    """Return what a small number of seeds or pre-trainings limits."""
+    seeds, crossed = spread.n_seeds, spread.n_pretrainings
+    notes = []
+    if seeds == 1:
+        over = "patients and pre-trainings" if crossed > 1 else "patients"
+        notes.append(f"one seed: the interval is over {over} only and does not know training noise")
+    elif seeds < 5:
+        notes.append(f"{seeds} seeds: the interval is wide because so few say little about training noise")
+    if pretrainings == 1:
+        notes.append("one pre-training: the interval holds for this pre-trained network")
+    elif 1 < crossed < 5:
+        notes.append(
+            f"{crossed} pre-trainings: the interval is wide because so few say little about their noise"
+        )
+    return notes
 
 
 def influence_cover(influences: NDArray[np.float64], members: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -145,59 +252,19 @@ def influence_cover(influences: NDArray[np.float64], members: NDArray[np.bool_])
     return np.asarray(influences @ influences.T / np.maximum(kept, LEAST_KEPT))
 
 
-def crossed_interval(
-    runs: Sequence[Run],
-    point: NDArray[np.float64],
-    cover: NDArray[np.float64],
-    *,
-    freedom: float,
-    level: float,
-    positives: int,
-    negatives: int,
-    bounds: tuple[float, float],
-    refusal: str = "",
-    notes: Sequence[str] = (),
-) -> Interval:
-    """Return the mean over seeds with its interval over patients × seeds.
-
-    Parameters
-    ----------
-    runs, point, cover, freedom
-        As for :func:`spread_of`; a value that is not finite leaves no estimate.
-    positives, negatives : int
-        Distinct patients with and without the target, as they are reported.
-    bounds : (float, float)
-        What the statistic can be at all.
-    refusal : str
-        Why no interval is to be given; empty when one is.
-    notes : sequence of str
-        What else limits the interval.
-    """
-    seeds, mean = average_by_seed(runs)
-    patients = len(np.unique(np.concatenate([np.asarray(run.patient) for run in runs])))
-    pretrainings = {run.pretraining_seed for run in runs if run.pretraining_seed is not None}
-    said = [*notes, refusal] if refusal else list(notes)
-    low = high = value = patient_sd = seed_sd = spread = None
-    per_seed: tuple[float, ...] = ()
-    if np.isfinite(point).all():
-        means = mean @ point
-        value, per_seed = float(means.mean()), tuple(means.tolist())
-        if not refusal:
-            spread = spread_of(runs, point, cover, freedom)
-            patient_sd = spread.patients**0.5
-            if len(seeds) > 1:
-                seed_sd = max(0.0, spread.between - spread.own) ** 0.5
-            said += limits(spread, len(pretrainings))
-            half = spread.half_width(level)
-            low, high = max(bounds[0], value - half), min(bounds[1], value + half)
-    return Interval(
-        value, low, high, level, len(seeds), len(pretrainings), patients, patient_sd, seed_sd,
-        per_seed, seeds, positives, negatives, "; ".join(said), spread,
-    )  # fmt: skip
-
-
 def too_few(patients: int, what: str) -> str:
     """Return why there is no interval where fewer patients than needed have ``what``; else nothing."""
     if patients >= MINIMUM_POSITIVES:
         return ""
     return f"no interval: only {patients} test patients {what}, {MINIMUM_POSITIVES} needed"
+
+
+def _averages(names: Sequence[int | None], order: Sequence[int]) -> NDArray[np.float64]:
+    """Return the matrix [names in order, runs] that averages the runs of each name."""
+    matrix = np.array([[name == each for name in names] for each in order], np.float64)
+    return np.asarray(matrix / matrix.sum(axis=1, keepdims=True))
+
+
+def _off_diagonal(matrix: NDArray[np.float64]) -> float:
+    n = len(matrix)
+    return float(matrix.sum() - np.trace(matrix)) / (n * (n - 1)) if n > 1 else float(matrix[0, 0])

@@ -30,14 +30,8 @@ from numpy.typing import NDArray
 
 from ecgtransfer.errors import DataError
 from ecgtransfer.evidence.catchup import CatchUp, catch_up
-from ecgtransfer.evidence.crossed import (
-    average_by_seed,
-    check_pairs,
-    resampled_aurocs,
-    support,
-    too_few,
-)
-from ecgtransfer.evidence.intervals import run_covariance, spread_of
+from ecgtransfer.evidence.crossed import average_by_seed, spread_of, too_few
+from ecgtransfer.evidence.intervals import check_pairs, resampled_aurocs, run_covariance, support
 from ecgtransfer.evidence.runs import PairedRun
 from ecgtransfer.evidence.saved import LabelsSaved, Transferred, labels_saved
 from ecgtransfer.evidence.verdict import MARGIN

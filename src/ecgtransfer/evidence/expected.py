@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgtransfer.errors import DataError
-from ecgtransfer.evidence.intervals import MINIMUM_POSITIVES
+from ecgtransfer.evidence.crossed import MINIMUM_POSITIVES
 from ecgtransfer.evidence.spread import Spread
 from ecgtransfer.evidence.verdict import EQUIVALENCE_LEVEL, LEVEL, MARGIN, POWER
 

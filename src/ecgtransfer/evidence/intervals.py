@@ -36,14 +36,15 @@ Casella and McCulloch (1992), Variance components, chapter 4.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecgtransfer.errors import DataError
-from ecgtransfer.evidence.auroc import patient_weights, weighted_auroc
+from ecgtransfer.evidence.auroc import patient_weights
+from ecgtransfer.evidence.crossed import LEAST_KEPT, MINIMUM_POSITIVES, Interval, crossed_interval
 from ecgtransfer.evidence.runs import (
     PairedRun,
     RankedRun,
@@ -54,77 +55,6 @@ from ecgtransfer.evidence.runs import (
     support_of,
     unmeasured,
 )
-from ecgtransfer.evidence.spread import Spread
-
-__all__ = ["MINIMUM_POSITIVES", "Interval", "PairedRun", "SingleRun", "Spread", "arm_auroc"]
-__all__ += ["difference_of_gains", "paired_difference", "run_covariance", "spread_of", "weighted_auroc"]
-
-# Below this many test patients in the rarer class of a target no interval is given.
-MINIMUM_POSITIVES = 10
-# Where runs share hardly a patient, correcting their covariance further would blow up its noise.
-LEAST_KEPT = 0.25
-
-
-class Seeded(Protocol):
-    """What a run has to tell of itself here."""
-
-    @property
-    def seed(self) -> int: ...
-    @property
-    def pretraining_seed(self) -> int | None: ...
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with its interval and where its uncertainty comes from.
-
-    Attributes
-    ----------
-    difference : float or None
-        The estimate, a difference of macro AUROCs; None where
-        no target can be measured in some run.
-    low, high : float or None
-        The interval; None where there is too little to give one, as ``note`` says.
-    level : float
-        Its nominal coverage.
-    n_seeds, n_pretraining_seeds, n_patients : int
-        Distinct seeds, pre-training seeds (0 when none is given) and test patients.
-    patient_sd : float or None
-        Standard deviation of the estimate due to the choice of test patients: more seeds do not lower it
-        below what they share.
-    seed_sd : float or None
-        Standard deviation of one seed's value beyond what its patients explain; None with a single seed.
-    per_seed : tuple of float
-        The value at each seed (averaged over its pre-training seeds), in the order of ``seeds``.
-    seeds : tuple of int
-        The seeds, ascending.
-    minimum_positives, minimum_negatives : int
-        Distinct test patients of the scarcest target, over all folds.
-    note : str
-        What limits the interval, in plain words; empty when nothing does.
-    spread : Spread or None
-        What the width is made of; None where there is no interval.
-    """
-
-    difference: float | None
-    low: float | None
-    high: float | None
-    level: float
-    n_seeds: int
-    n_pretraining_seeds: int
-    n_patients: int
-    patient_sd: float | None
-    seed_sd: float | None
-    per_seed: tuple[float, ...]
-    seeds: tuple[int, ...]
-    minimum_positives: int
-    minimum_negatives: int
-    note: str
-    spread: Spread | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the attributes as JSON-able values."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
 
 def paired_difference(
@@ -150,9 +80,8 @@ def paired_difference(
     DataError
         When there is no run, shapes disagree, a run is given twice or a score is not finite.
     """
-    singles = [SingleRun(r.seed, r.pretraining_seed, r.patient, r.labels, r.scores_a) for r in runs]
     arms = [[run.scores_a, run.scores_b] for run in runs]
-    return _interval(singles, arms, (1.0, -1.0), resamples, level, seed, bounds=(-1.0, 1.0))
+    return _interval(as_singles(runs), arms, (1.0, -1.0), resamples, level, seed, bounds=(-1.0, 1.0))
 
 
 def difference_of_gains(
@@ -183,10 +112,9 @@ def difference_of_gains(
         same = np.array_equal(run.patient, other.patient)
         if not same or not np.array_equal(run.labels, other.labels, equal_nan=True):
             raise DataError(f"gains are compared on the same records: seed {run.seed} tested others")
-    singles = [SingleRun(r.seed, r.pretraining_seed, r.patient, r.labels, r.scores_a) for r in runs]
     arms = [[run.scores_a, run.scores_b, other.scores_a, other.scores_b] for run, other in pairs]
     signs = (1.0, -1.0, -1.0, 1.0)
-    return _interval(singles, arms, signs, resamples, level, seed, bounds=(-2.0, 2.0))
+    return _interval(as_singles(runs), arms, signs, resamples, level, seed, bounds=(-2.0, 2.0))
 
 
 def arm_auroc(
@@ -227,58 +155,65 @@ def run_covariance(resampled: NDArray[np.float64], support: Support) -> NDArray[
     return np.asarray(cover / correction)
 
 
-def spread_of(
-    runs: Sequence[Seeded], point: NDArray[np.float64], cover: NDArray[np.float64], freedom: float
-) -> Spread:
-    """Return what the width of the interval for the mean over seeds is made of.
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """Macro AUROCs of both arms, as they are and under many weightings of the patients.
+
+    Attributes
+    ----------
+    point : array [2, runs]
+        Arm a, arm b; NaN where no target has a positive and a negative.
+    drawn : array [2, runs, resamples]
+        Recentred on the value, each target's deviations scaled for its few patients.
+    lost : list of list of int
+        For each run the targets that it cannot measure, left out of its mean.
+    """
+
+    point: NDArray[np.float64]
+    drawn: NDArray[np.float64]
+    lost: list[list[int]]
+
+
+def resampled_aurocs(runs: Sequence[PairedRun], *, resamples: int, seed: int) -> Resampled:
+    """Return the macro AUROC of both arms in each run, all under the same weights of the patients.
 
     Parameters
     ----------
-    runs : sequence
-        Anything with ``seed`` and ``pretraining_seed``.
-    point : array [runs]
-        The statistic of each run.
-    cover : array [runs, runs]
-        The runs' covariance due to the choice of patients.
-    freedom : float
-        Degrees of freedom of that covariance.
+    runs : sequence of PairedRun
+        Shapes were checked.
+    resamples, seed : int
+        Of the weights.
     """
-    seeds = sorted({run.seed for run in runs})
-    pretrainings = sorted({run.pretraining_seed for run in runs if run.pretraining_seed is not None})
-    n, u = len(seeds), len(pretrainings)
-    by_seed = _averages([run.seed for run in runs], seeds)
-    means, of_seeds = by_seed @ point, by_seed @ cover @ by_seed.T
-    # Estimated covariances may be negative, what patients have in common cannot be.
-    shared = max(0.0, _off_diagonal(of_seeds))
-    own = max(0.0, float(np.trace(of_seeds)) / n - shared) if n > 1 else 0.0
-    patients = shared + own / n
-    between = float(means.var(ddof=1)) if n > 1 else 0.0
-    # With one pre-training per seed the spread of the seeds holds that of the pre-trainings.
-    if u < 2 or (u == n and len(runs) == n):
-        return Spread(patients, shared, own, between, n, freedom)
-    by_pretraining = _averages([run.pretraining_seed for run in runs], pretrainings)
-    trained = by_pretraining @ point
-    interaction = 0.0
-    if len(runs) == n * u:
-        apart = np.array([[a.pretraining_seed != b.pretraining_seed for b in runs] for a in runs])
-        if n > 1:
-            apart &= np.array([[a.seed != b.seed for b in runs] for a in runs])
-            rest = point - by_seed.T @ means * u - by_pretraining.T @ trained * n + point.mean()
-            interaction = float((rest**2).sum()) / ((n - 1) * (u - 1))
-        shared = max(0.0, float(cover[apart].mean()))
-    between_trained = float(trained.var(ddof=1))
-    return Spread(patients, shared, own, between, n, freedom, between_trained, u, interaction)
+    singles = as_singles(runs)
+    ids, units = patients_of(singles)
+    ranked = [
+        RankedRun(single, [scores], (1.0,), rows)
+        for arm in ([run.scores_a for run in runs], [run.scores_b for run in runs])
+        for single, scores, rows in zip(singles, arm, units, strict=True)
+    ]
+    # All under one block of weights before the next is drawn: no more than one block is in memory.
+    weights = patient_weights(len(ids), resamples, seed)
+    drawn = np.concatenate([[run.under(block) for run in ranked] for block in weights], axis=1)
+    point = np.array([run.value for run in ranked])
+    half = len(runs)
+    lost = [run.lost for run in ranked[:half]]
+    return Resampled(point.reshape(2, half), drawn.reshape(2, half, -1), lost)
 
 
-def _averages(names: Sequence[int | None], order: Sequence[int]) -> NDArray[np.float64]:
-    """Return the matrix [names in order, runs] that averages the runs of each name."""
-    matrix = np.array([[name == each for name in names] for each in order], np.float64)
-    return np.asarray(matrix / matrix.sum(axis=1, keepdims=True))
+def as_singles(runs: Sequence[PairedRun]) -> list[SingleRun]:
+    """Return the runs of arm a."""
+    return [SingleRun(r.seed, r.pretraining_seed, r.patient, r.labels, r.scores_a) for r in runs]
 
 
-def _off_diagonal(matrix: NDArray[np.float64]) -> float:
-    n = len(matrix)
-    return float(matrix.sum() - np.trace(matrix)) / (n * (n - 1)) if n > 1 else float(matrix[0, 0])
+def support(runs: Sequence[PairedRun]) -> Support:
+    """Return how many test patients there are, with and without each target."""
+    singles = as_singles(runs)
+    return support_of(singles, patients_of(singles)[1])
+
+
+def check_pairs(runs: Sequence[PairedRun], resamples: int, level: float) -> None:
+    """Refuse what :func:`paired_difference` refuses."""
+    check_predictions(as_singles(runs), [[run.scores_a, run.scores_b] for run in runs], resamples, level)
 
 
 def _interval(
@@ -295,17 +230,11 @@ def _interval(
     support = support_of(runs, units)
     ranked = [RankedRun(run, arm, signs, rows) for run, arm, rows in zip(runs, arms, units, strict=True)]
     point = np.array([run.value for run in ranked])
-    notes = unmeasured(runs, [run.lost for run in ranked])
-    seeds = tuple(sorted({run.seed for run in runs}))
-    pretrainings = {run.pretraining_seed for run in runs if run.pretraining_seed is not None}
-    low = high = patient_sd = seed_sd = difference = spread = None
-    per_seed: tuple[float, ...] = ()
+    refusal, cover = "", None
     if np.isfinite(point).all():
-        means = _averages([run.seed for run in runs], seeds) @ point
-        per_seed, difference = tuple(means.tolist()), float(means.mean())
         scarce = min(support.positives, support.negatives)
         if scarce < MINIMUM_POSITIVES:
-            notes.append(
+            refusal = (
                 f"no interval: of the test patients only {scarce} are "
                 f"{'with' if support.positives <= support.negatives else 'without'} the scarcest target, "
                 f"{MINIMUM_POSITIVES} needed"
@@ -314,32 +243,16 @@ def _interval(
             # All runs under one block before the next is drawn: memory does not grow with resamples.
             weights = patient_weights(len(ids), resamples, seed)
             resampled = np.concatenate([[run.under(block) for run in ranked] for block in weights], axis=1)
-            spread = spread_of(runs, point, run_covariance(resampled, support), support.freedom)
-            patient_sd = spread.patients**0.5
-            if len(seeds) > 1:
-                seed_sd = max(0.0, spread.between - spread.own) ** 0.5
-            half = spread.half_width(level)
-            low, high = max(bounds[0], difference - half), min(bounds[1], difference + half)
-            notes += limits(spread, len(pretrainings))
-    return Interval(
-        difference, low, high, level, len(seeds), len(pretrainings), len(ids), patient_sd, seed_sd,
-        per_seed, seeds, support.positives, support.negatives, "; ".join(notes), spread,
-    )  # fmt: skip
-
-
-def limits(spread: Spread, pretrainings: int) -> list[str]:
-    """Return what a small number of seeds or pre-trainings limits."""
-    seeds, crossed = spread.n_seeds, spread.n_pretrainings
-    notes = []
-    if seeds == 1:
-        over = "patients and pre-trainings" if crossed > 1 else "patients"
-        notes.append(f"one seed: the interval is over {over} only and does not know training noise")
-    elif seeds < 5:
-        notes.append(f"{seeds} seeds: the interval is wide because so few say little about training noise")
-    if pretrainings == 1:
-        notes.append("one pre-training: the interval holds for this pre-trained network")
-    elif 1 < crossed < 5:
-        notes.append(
-            f"{crossed} pre-trainings: the interval is wide because so few say little about their noise"
-        )
-    return notes
+            cover = run_covariance(resampled, support)
+    return crossed_interval(
+        runs,
+        point,
+        cover,
+        freedom=support.freedom,
+        level=level,
+        positives=support.positives,
+        negatives=support.negatives,
+        bounds=bounds,
+        refusal=refusal,
+        notes=unmeasured(runs, [run.lost for run in ranked]),
+    )

@@ -23,18 +23,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecgtransfer.errors import DataError
-from ecgtransfer.evidence.crossed import (
-    check_pairs,
-    crossed_interval,
-    resampled_aurocs,
-    support,
-)
+from ecgtransfer.evidence.crossed import MINIMUM_POSITIVES, Interval, crossed_interval
 from ecgtransfer.evidence.exploratory import check_targets, only
 from ecgtransfer.evidence.intervals import (
-    MINIMUM_POSITIVES,
-    Interval,
+    check_pairs,
     paired_difference,
+    resampled_aurocs,
     run_covariance,
+    support,
 )
 from ecgtransfer.evidence.runs import PairedRun
 from ecgtransfer.evidence.verdict import MARGIN, Word, word

@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from ecgtransfer.errors import DataError
-from ecgtransfer.evidence.intervals import Interval
+from ecgtransfer.evidence.crossed import Interval
 from ecgtransfer.evidence.spread import Spread
 
 Word = Literal["equivalent", "helps", "harms", "undecided"]

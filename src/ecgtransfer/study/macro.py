@@ -10,7 +10,7 @@ import numpy as np
 from ecgtransfer.datasets.splits import N_FOLDS, support_in_tests
 from ecgtransfer.datasets.store import Store
 from ecgtransfer.errors import ConfigError
-from ecgtransfer.evidence.intervals import MINIMUM_POSITIVES
+from ecgtransfer.evidence.crossed import MINIMUM_POSITIVES
 
 # What a target needs to count in macro averages: of both classes, in the whole store and in each test part.
 MINIMUM_RECORDS = 10
