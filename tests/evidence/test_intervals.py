@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
 from ecgtransfer.errors import DataError
-from ecgtransfer.evidence import PairedRun, SingleRun, difference_of_gains, paired_difference
+from ecgtransfer.evidence import PairedRun, SingleRun, Spread, difference_of_gains, paired_difference
 from ecgtransfer.evidence.auroc import patient_weights
 from ecgtransfer.evidence.crossed import spread_of
 from ecgtransfer.evidence.intervals import arm_auroc, run_covariance
@@ -392,3 +393,46 @@ def _coverage(*, repetitions: int = 200, seed_noise: float, **settings: object) 
             low, high = np.quantile(draws, [norm.cdf(-1.96), norm.cdf(1.96)])
             hits[name] += low <= truth <= high
     return {name: count / repetitions for name, count in hits.items()}
+
+
+@pytest.mark.parametrize("share", [0.9, 0.3])
+def test_what_ever_more_seeds_leave_is_told_from_two_repeats_of_the_folds(share: float) -> None:
+    """Two folds of one repeat have no patient in common; that says nothing of the next repeat."""
+
+    def spreads(seeds: int) -> list[Spread]:
+        found = []
+        for i in range(20):
+            tables = paired_runs(
+                RNG([i, seeds]), seeds=seeds, folds=5, patients=400, positives=100, patient_share=share
+            )
+            spread = paired_difference(tables, resamples=300, seed=i).spread
+            assert spread is not None
+            found.append(spread)
+        return found
+
+    def mean(values: Iterable[float | None]) -> float:
+        return float(np.mean([value for value in values if value is not None]))
+
+    once, twice, often = spreads(5), spreads(10), spreads(40)
+    assert {spread.tested_once for spread in once} == {True}
+    assert {spread.tested_once for spread in (*twice, *often)} == {False}
+    left = mean(spread.lasting for spread in often)
+    assert mean(spread.lasting for spread in twice) == pytest.approx(left, rel=0.2)
+    # What these pairs of seeds share on average is less, and is no floor.
+    assert mean(spread.shared for spread in twice) < 0.75 * left
+    # Five seeds cannot know it: all that the patients do is the most that it can be.
+    assert mean(spread.lasting for spread in once) > left
+    forecast = [spread.with_design(n_seeds=40) for spread in twice]
+    assert mean(each.patients for each in forecast) == pytest.approx(
+        mean(spread.patients for spread in often), rel=0.2
+    )
+    assert mean(each.half_width(0.95) for each in forecast) == pytest.approx(
+        mean(spread.half_width(0.95) for spread in often), rel=0.2
+    )
+
+
+def test_on_one_test_part_all_that_seeds_share_lasts() -> None:
+    spread = paired_difference(paired_runs(RNG(3), seeds=6), resamples=300, seed=1).spread
+    assert spread is not None
+    assert spread.lasting == spread.shared
+    assert not spread.tested_once

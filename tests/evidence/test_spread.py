@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ RNG = np.random.default_rng
 class Run:
     seed: int
     pretraining_seed: int | None = None
+    patient: tuple[int, ...] = (1, 2)
 
 
 def test_one_run_has_students_quantile_of_its_patients():
@@ -75,6 +77,21 @@ def test_other_numbers_of_seeds_and_patients():
     assert patients_only.half_width(0.95, patients_times=4) == pytest.approx(
         patients_only.half_width(0.95) / 2, rel=1e-4
     )
+
+
+# Where the interaction is nearly all, differences of variances are cut at zero often: to the wide side.
+@pytest.mark.parametrize(("variances", "wider"), [((1, 1, 1, 0.3), 0.0), ((0.01, 0.1, 3, 0.1), 0.3)])
+def test_other_numbers_of_pretrainings(variances: tuple[float, ...], wider: float):
+    """The forecast from three is what twelve turn out to be, and never wider than that for fewer."""
+    now = [crossed(RNG([i, 2]), 3, 6, variances)[1] for i in range(400)]
+    then = [crossed(RNG([i, 3]), 12, 6, variances)[1] for i in range(400)]
+    forecast = [spread.with_design(n_pretrainings=12) for spread in now]
+    truth = np.mean([spread.standard_error**2 for spread in then])
+    expected = np.mean([spread.standard_error**2 for spread in forecast])
+    assert 0.88 < expected / truth < 1.12 + wider
+    for spread in now:
+        widths = [spread.with_design(n_pretrainings=u).half_width(0.95) for u in range(3, 30)]
+        assert all(b <= a + 1e-12 for a, b in pairwise(widths))
 
 
 # Variances of pre-training, seed, run and patients, in units of a run's.

@@ -226,13 +226,52 @@ def test_refusals(settings: dict[str, float]):
         verdicts([interval(0.0, 0.01)], **settings)
 
 
-def test_where_pretrainings_differ_most_neither_seeds_nor_patients_are_asked_for():
+def undecided(difference: float, spread: Spread) -> str:
+    """Return what is said to settle it."""
+    wide = spread.half_width(0.95)
+    found = Interval(
+        difference, difference - wide, difference + wide, 0.95, spread.n_seeds, spread.n_pretrainings, 400,
+        1e-3, 1e-3, (difference,) * spread.n_seeds, tuple(range(spread.n_seeds)), 50, 350, "", spread,
+    )  # fmt: skip
+    [verdict] = verdicts([found])
+    assert verdict.word == "undecided"
+    return verdict.settles
+
+
+def test_where_pretrainings_differ_most_more_of_them_are_asked_for():
     """Ten seeds x three pre-trainings, patients ±0.002: only more pre-trainings narrow it."""
     spread = Spread(1e-6, 1e-6, 0.0, 1e-6, 10, 100.0, between_pretrainings=2e-4, n_pretrainings=3)
-    found = Interval(
-        0.004, -0.1, 0.1, 0.95, 10, 3, 400, 1e-3, 1e-3, (0.0,) * 10, tuple(range(10)), 50, 350, "", spread
+    said = undecided(0.0095, spread)
+    assert said.startswith("about ")
+    assert (
+        "pre-trainings instead of 3 would settle it if the estimate stayed; no number of seeds does" in said
     )
-    said = verdicts([found])[0].settles
-    assert "pre-trainings" in said
-    assert "the patients alone leave ±0.002" in said or "instead of 3 would settle it" in said
-    assert "no number of seeds settles it; nor" not in said
+    many = int(said.split()[1])
+    assert spread.with_design(n_pretrainings=many).half_width(0.95) < 0.0095
+    assert spread.with_design(n_pretrainings=many - 1).half_width(0.95) >= 0.0095
+
+
+def test_where_it_takes_both_more_seeds_and_more_pretrainings():
+    spread = Spread(1e-6, 1e-6, 0.0, 1e-3, 10, 100.0, between_pretrainings=2e-4, n_pretrainings=3)
+    said = undecided(0.0075, spread)
+    assert said.startswith(
+        "it would take more seeds and more pre-trainings: with any number of seeds alone ±"
+    )
+    seeds, trainings = (float(part.split()[0].strip(",;")) for part in said.split("±")[1:])
+    assert seeds == pytest.approx(spread.with_design(n_seeds=10**6).half_width(0.95), abs=6e-4)
+    assert trainings == pytest.approx(spread.with_design(n_pretrainings=10**6).half_width(0.95), abs=6e-4)
+    assert min(seeds, trainings) > 0.0075 > spread.patients_alone(0.95)
+
+
+def test_of_patients_tested_once_nobody_knows_what_more_seeds_would_leave():
+    """Five folds, five seeds: no two have a patient in common, so what they share is zero by construction."""
+    spread = Spread(
+        4.6e-4, 2.4e-6, 2.28e-3, 9e-4, 5, 16.0, 9.2e-6, 3, 1.5e-3, lasting=4.6e-4, tested_once=True
+    )
+    said = undecided(0.008, spread)
+    assert said.startswith("no patient was tested at two seeds, so these runs do not tell whether more")
+    assert "differ most" not in said
+    # As many as would do even if all that the patients did lasted, do.
+    assert "seeds instead of 5 would settle it" in undecided(
+        0.008, replace(spread, lasting=2e-6, tested_once=True)
+    )

@@ -31,18 +31,13 @@ MINIMUM_POSITIVES = 10
 LEAST_KEPT = 0.25
 
 
-class Seeded(Protocol):
-    """What a run has to tell of itself here."""
+class Run(Protocol):
+    """What every run has: who was tested, from which seed and pre-training."""
 
     @property
     def seed(self) -> int: ...  # noqa: D102
     @property
     def pretraining_seed(self) -> int | None: ...  # noqa: D102
-
-
-class Run(Seeded, Protocol):
-    """What every run has: who was tested, from which seed and pre-training."""
-
     @property
     def patient(self) -> NDArray[Any]: ...  # noqa: D102
 
@@ -116,7 +111,7 @@ def check_runs(runs: Sequence[Run], level: float) -> None:
         raise DataError(f"(seed, pre-training seed) given more than once: {', '.join(twice)}")
 
 
-def average_by_seed(runs: Sequence[Seeded]) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+def average_by_seed(runs: Sequence[Run]) -> tuple[tuple[int, ...], NDArray[np.float64]]:
     """Return the seeds, and the matrix [seeds, runs] that averages runs of a seed (its pre-trainings)."""
     seeds = tuple(sorted({run.seed for run in runs}))
     return seeds, _averages([run.seed for run in runs], seeds)
@@ -174,14 +169,13 @@ def crossed_interval(
 
 
 def spread_of(
-    runs: Sequence[Seeded], point: NDArray[np.float64], cover: NDArray[np.float64], freedom: float
+    runs: Sequence[Run], point: NDArray[np.float64], cover: NDArray[np.float64], freedom: float
 ) -> Spread:
     """Return what the width of the interval for the mean over seeds is made of.
 
     Parameters
     ----------
-    runs : sequence
-        Anything with ``seed`` and ``pretraining_seed``.
+    runs : sequence of Run
     point : array [runs]
         The statistic of each run.
     cover : array [runs, runs]
@@ -200,7 +194,8 @@ def spread_of(
     between = float(means.var(ddof=1)) if n > 1 else 0.0
     # With one pre-training per seed the spread of the seeds holds that of the pre-trainings.
     if u < 2 or (u == n and len(runs) == n):
-        return Spread(patients, shared, own, between, n, freedom)
+        lasting, once = _lasting(runs, seeds, shared, own)
+        return Spread(patients, shared, own, between, n, freedom, lasting=lasting, tested_once=once)
     by_pretraining = _averages([run.pretraining_seed for run in runs], pretrainings)
     trained = by_pretraining @ point
     interaction = 0.0
@@ -212,7 +207,30 @@ def spread_of(
             interaction = float((rest**2).sum()) / ((n - 1) * (u - 1))
         shared = max(0.0, float(cover[apart].mean()))
     between_trained = float(trained.var(ddof=1))
-    return Spread(patients, shared, own, between, n, freedom, between_trained, u, interaction)
+    lasting, once = _lasting(runs, seeds, shared, own)
+    return Spread(patients, shared, own, between, n, freedom, between_trained, u, interaction, lasting, once)
+
+
+def _lasting(runs: Sequence[Run], seeds: Sequence[int], shared: float, own: float) -> tuple[float, bool]:
+    """Return the patients' variance that any number of seeds leaves, and whether nothing tells it.
+
+    The covariance of two seeds is taken as proportional to the patients that their test parts have in common.
+    Further seeds would have as many in common with these as two random draws of that size from all patients
+    that were tested; these may have fewer, because no two folds of one repeat have any.
+    """
+    n = len(seeds)
+    at_most = max(shared, shared + own / n)
+    ids, place = np.unique(np.concatenate([np.asarray(run.patient) for run in runs]), return_inverse=True)
+    tested = np.zeros((n, len(ids)), np.float32)
+    seed_of = np.concatenate([np.full(len(run.patient), seeds.index(run.seed)) for run in runs])
+    tested[seed_of, place] = 1.0
+    sizes = tested.sum(axis=1)
+    if n < 2 or not len(ids):
+        return shared, False
+    common = float(_off_diagonal(tested @ tested.T / np.sqrt(np.outer(sizes, sizes))))
+    if common == 0.0:
+        return at_most, True
+    return min(at_most, max(shared, shared * float(sizes.mean()) / len(ids) / common)), False
 
 
 def limits(spread: Spread, pretrainings: int) -> list[str]:

@@ -9,6 +9,9 @@ rule that makes a width of them. With
 - s_u²/U, the same over U pre-trainings, where the design crosses them with the seeds,
 - s_i²/(US), what varies from run to run beyond both (it is contained in s²/S and in s_u²/U),
 - V, the variance due to the patients for these very runs,
+- c∞, what V falls to with ever more seeds: c where all seeds test the same patients, more where they test
+  different folds, because two seeds of one repeat of the folds have no patient in common and two of different
+  repeats have,
 
 the half-width h at level 1 - α is ::
 
@@ -53,7 +56,7 @@ class Spread:
     patients : float
         V, the variance of the estimate due to the choice of test patients, for these runs.
     shared : float
-        c, the part of it that is common to the seeds and that no number of seeds lowers.
+        c, the part of it that is common to the seeds, on average over pairs of them.
     own : float
         The patients' variance of one seed beyond what is shared.
     between : float
@@ -68,6 +71,11 @@ class Spread:
     interaction : float
         s_i², the variance of a run's value beyond its seed and its pre-training; 0 unless every seed ran from
         every pre-training.
+    lasting : float or None
+        c∞, the patients' variance that no number of seeds lowers; None is c.
+    tested_once : bool
+        No patient was tested at two seeds, so nothing tells c∞ and ``lasting`` is the most that it can be:
+        all that the patients do to these runs they would do to any others.
     """
 
     patients: float
@@ -79,6 +87,8 @@ class Spread:
     between_pretrainings: float = 0.0
     n_pretrainings: int = 0
     interaction: float = 0.0
+    lasting: float | None = None
+    tested_once: bool = False
 
     def half_width(self, level: float, *, n_seeds: int | None = None, patients_times: float = 1.0) -> float:
         """Return the half-width at a level, as the top of this file says.
@@ -118,8 +128,12 @@ class Spread:
         return self.half_width(level) + float(ndtri(power)) * self._doubt(level)
 
     def patients_alone(self, level: float) -> float:
-        """Return the half-width that the choice of test patients leaves with any number of seeds."""
-        return float(_student(self.freedom, level) * self.shared**0.5)
+        """Return the half-width that the choice of test patients leaves with any number of seeds.
+
+        At the most, where :attr:`tested_once`.
+        """
+        lasting = self.shared if self.lasting is None else self.lasting
+        return float(_student(self.freedom, level) * lasting**0.5)
 
     @property
     def standard_error(self) -> float:
@@ -186,29 +200,43 @@ class Spread:
             return cochran
         return (cochran + 2.0 * _student(freedom, level)) / 3.0
 
-    def with_design(self, *, n_seeds: int | None = None, patients_times: float = 1.0) -> Spread:
-        """Return what the parts would be expected to be with other numbers of seeds and patients."""
+    def with_design(
+        self, *, n_seeds: int | None = None, n_pretrainings: int | None = None, patients_times: float = 1.0
+    ) -> Spread:
+        """Return what the parts would be expected to be with other numbers of seeds, pre-trainings, patients.
+
+        What few seeds happened to show is replaced by what the patients' variance lets expect of them, so
+        that the forecast for the very same numbers may be wider than the interval.
+        """
         seeds = self.n_seeds if n_seeds is None else n_seeds
-        shared, own = self.shared / patients_times, self.own / patients_times
-        between = max(0.0, self.between - self.own) + own if self.n_seeds > 1 else 0.0
-        trainings = self.between_pretrainings + self.interaction * (1.0 / seeds - 1.0 / self.n_seeds)
+        trainings = self.n_pretrainings if n_pretrainings is None else n_pretrainings
+        lasting = self.shared if self.lasting is None else self.lasting
+        at_one = self.shared + self.own
+        now = self.shared + self.own / self.n_seeds
+        then = lasting + (now - lasting) * self.n_seeds / seeds
+        # c + own/S is `then`, and c + own, the variance at one seed, stays.
+        shared = max(0.0, (then * seeds - at_one) / (seeds - 1)) if seeds > 1 else self.shared
+        own = max(0.0, at_one - shared)
+        noise = max(0.0, self.between - self.own)
+        fewer = 0.0 if trainings == self.n_pretrainings else 1.0 / self.n_pretrainings - 1.0 / trainings
+        noise = max(0.0, noise - self.interaction * fewer)
+        of_trainings = self.between_pretrainings + self.interaction * (1.0 / seeds - 1.0 / self.n_seeds)
         # In a crossed design patients have a part in single pre-trainings too, which other seeds leave.
-        beyond = self.patients - self.shared - self.own / self.n_seeds if self.n_pretrainings > 1 else 0.0
+        beyond = max(0.0, self.patients - now) if self.n_pretrainings > 1 else 0.0
+        kept = self.n_pretrainings / trainings if trainings else 1.0
         # Where the number of seeds stays, so does what these runs say of the patients.
-        patients = (
-            self.patients / patients_times
-            if seeds == self.n_seeds
-            else shared + own / seeds + max(0.0, beyond) / patients_times
-        )
+        patients = self.patients - beyond if seeds == self.n_seeds else shared + own / seeds
         return replace(
             self,
-            patients=patients,
-            shared=shared,
-            own=own,
-            between=between,
+            patients=(patients + beyond * kept) / patients_times,
+            shared=shared / patients_times,
+            own=own / patients_times,
+            between=noise + own / patients_times if self.n_seeds > 1 else 0.0,
             n_seeds=seeds,
             freedom=self.freedom * patients_times,
-            between_pretrainings=max(0.0, trainings),
+            between_pretrainings=max(0.0, of_trainings),
+            n_pretrainings=trainings,
+            lasting=lasting / patients_times,
         )
 
 

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from ecgtransfer.errors import DataError
@@ -199,35 +199,41 @@ def _settles(spread: Spread, d: float, level: float, margin: float, n_patients: 
     seeds = _first(more_seeds, lambda n: decided(spread.with_design(n_seeds=n)))
     growth = [1.05**step for step in range(1, 95)]
     times = _first(growth, lambda x: decided(spread.with_design(patients_times=x)))
-    more_trainings = list(range(spread.n_pretrainings + 1, _MOST_PRETRAININGS + 1))
-    trainings = (
-        _first(more_trainings, lambda u: decided(replace(spread, n_pretrainings=u)))
-        if spread.n_pretrainings > 1
-        else None
-    )
-    floor, whole = spread.patients_alone(level), spread.half_width(level)
+    crossed = spread.n_pretrainings > 1
+    more_trainings = list(range(spread.n_pretrainings + 1, _MOST_PRETRAININGS + 1)) if crossed else []
+    trainings = _first(more_trainings, lambda u: decided(spread.with_design(n_pretrainings=u)))
+    endless = spread.with_design(n_seeds=_ENDLESS) if spread.n_seeds > 1 else spread
+    by_trainings = spread.with_design(n_pretrainings=_ENDLESS) if crossed else spread
     limited = True
     if spread.n_seeds == 1:
         first = "one seed says nothing about training noise: run at least five"
     elif seeds is not None:
         first = f"about {seeds} seeds instead of {spread.n_seeds} would settle it if the estimate stayed"
     elif trainings is not None:
+        others = f"more than {_MOST_SEEDS} seeds would too" if decided(endless) else "no number of seeds does"
         first = (
             f"about {trainings} pre-trainings instead of {spread.n_pretrainings} would settle it if the "
-            "estimate stayed; no number of seeds does"
+            f"estimate stayed; {others}"
         )
-    elif spread.n_pretrainings > 1 and floor < whole / 2:
-        return (
-            f"the {spread.n_pretrainings} pre-trainings differ most (of ±{whole:.3f} the patients alone "
-            f"leave ±{floor:.3f}), so more of them narrow it, and more seeds or patients hardly do"
-        )
-    elif decided(spread.with_design(n_seeds=_ENDLESS)):
+    elif decided(endless):
         first = f"it would take more than {_MOST_SEEDS} seeds if the estimate stayed"
-    elif spread.n_pretrainings > 1 and decided(replace(spread, n_pretrainings=_ENDLESS)):
+    elif crossed and decided(by_trainings):
         first = f"it would take more than {_MOST_PRETRAININGS} pre-trainings if the estimate stayed"
+    elif crossed and decided(endless.with_design(n_pretrainings=_ENDLESS)):
+        first = (
+            f"it would take more seeds and more pre-trainings: with any number of seeds alone "
+            f"±{endless.half_width(level):.3f} is left, with any number of pre-trainings alone "
+            f"±{by_trainings.half_width(level):.3f}"
+        )
+    elif spread.tested_once:
+        first = (
+            "no patient was tested at two seeds, so these runs do not tell whether more seeds would settle it"
+        )
     else:
         limited = False
-        first = f"the patients alone leave ±{floor:.3f}, so no number of seeds settles it"
+        first = (
+            f"the patients alone leave ±{spread.patients_alone(level):.3f}, so no number of seeds settles it"
+        )
     if times is not None:
         more = f", {round(n_patients * (times - 1)):,} more," if n_patients else ""
         return f"{first}; about {times:.1f} times as many test patients{more} would"
@@ -236,6 +242,6 @@ def _settles(spread: Spread, d: float, level: float, margin: float, n_patients: 
 
 
 def _first(amounts: Sequence[Number], enough: Callable[[Number], bool]) -> Number | None:
-    """Return the least of ascending amounts that is enough; more of it always is."""
+    """Return the least of ascending amounts that is enough; forecasts narrow with each of them."""
     found = bisect_left(amounts, True, key=enough)
     return amounts[found] if found < len(amounts) else None
