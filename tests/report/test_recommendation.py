@@ -163,6 +163,24 @@ def test_the_network_is_that_of_the_lowest_validation_loss_of_scratch_or_fine_tu
     assert (found.network, *choice(found)) == ("lstm", "scratch", None, True)
 
 
+@pytest.mark.parametrize("word", ["helps", "undecided"])
+def test_an_arm_that_is_not_weighed_is_named_where_its_loss_is_lower(word: str) -> None:
+    probe, random = cell("linear-probe", 0.25, upstream="up"), cell("frozen-random", 0.26)
+    found = told([scratch(0.4), full(0.3), probe, random], [judged(word)])
+    assert choice(found)[0] == "full"
+    assert found.text.endswith(
+        " Only scratch and fine-tuning are weighed here: the linear probe had a lower validation loss yet "
+        "(0.250 against 0.300), and `ecgtransfer finetune --arm linear-probe` makes one."
+    )
+    found = told([scratch(0.4), full(0.3), random], [judged(word)])
+    assert found.text.endswith(
+        "the frozen random encoder had a lower validation loss yet (0.260 against 0.300)."
+    )
+    elsewhere = {"downstream": "theirs"}, {"network": "lstm"}, {"n_is_all": False}, {"validation_loss": None}
+    for other in (*elsewhere, {"validation_loss": 0.31}):
+        assert "weighed" not in told([scratch(0.4), full(0.3), {**probe, **other}], [judged(word)]).text
+
+
 def test_an_arm_whose_loss_is_not_known_is_not_bet_on() -> None:
     """It diverged at some seed; where no loss is known at all there is still an answer."""
     assert choice(told([scratch(None), full(0.9)], [judged("undecided")])) == ("full", "up", False)

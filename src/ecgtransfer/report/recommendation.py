@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ecgtransfer.report.view import LABELS
+
 
 @dataclass(frozen=True)
 class Recommendation:
@@ -72,15 +74,33 @@ def recommend(findings: Mapping[str, Any]) -> Recommendation | None:
     # Which network: by the validation loss of its better arm. Which arm of it: by the verdict, where it can.
     network = _best(cells)["network"]
     own = [cell for cell in cells if cell["network"] == network]
-    tuned = [cell for cell in own if cell["arm"] == "full"]
-    scratch = [cell for cell in own if cell["arm"] == "scratch"]
-    found = {cell["upstream"]: words.get((network, cell["upstream"])) for cell in tuned}
+    found = {
+        cell["upstream"]: words.get((network, cell["upstream"])) for cell in own if cell["arm"] == "full"
+    }
+    chosen, decided, why = _choice(own, found)
+    others = [
+        cell
+        for cell in findings["cells"]
+        if cell["downstream"] == downstream
+        and cell["n_is_all"]
+        and cell["network"] == network
+        and cell["arm"] not in ("scratch", "full")
+    ]
+    return _told(chosen, decided, f"{why}.{_lower(others, chosen)}")
+
+
+def _choice(
+    cells: list[Mapping[str, Any]], found: Mapping[str, str | None]
+) -> tuple[Mapping[str, Any], bool, str]:
+    """Return the arm of a network, whether verdicts decided, and why; ``found`` has them by upstream."""
+    tuned = [cell for cell in cells if cell["arm"] == "full"]
+    scratch = [cell for cell in cells if cell["arm"] == "scratch"]
     helpful = [cell for cell in tuned if found[cell["upstream"]] == "helps"]
     open_ = [cell for cell in tuned if found[cell["upstream"]] in (None, "undecided")]
     if helpful:
-        return _told(_best(helpful), True, "it helps by the verdict of the study")
+        return _best(helpful), True, "it helps by the verdict of the study"
     if not tuned:
-        return _told(_best(scratch), False, "nothing else was run with all labels")
+        return _best(scratch), False, "nothing else was run with all labels"
     if not open_:
         why = {
             frozenset({"harms"}): "fine-tuning harms by the verdict of the study",
@@ -90,11 +110,29 @@ def recommend(findings: Mapping[str, Any]) -> Recommendation | None:
             frozenset(str(word) for word in found.values()),
             "fine-tuning harms or makes no difference that matters, by the verdicts of the study",
         )
-        return _told(_best(scratch), True, why)
-    return _told(
+        return _best(scratch), True, why
+    return (
         _best([*scratch, *open_]),
         False,
-        "the study could not decide, and this arm had the lower validation loss: a bet, not a finding",
+        "the study could not decide, and of scratch and fine-tuning this had the lower validation loss: a "
+        "bet, not a finding",
+    )
+
+
+def _lower(others: list[Mapping[str, Any]], chosen: Mapping[str, Any]) -> str:
+    """Say which arm that is not weighed here, a probe say, had a lower validation loss than the chosen."""
+    known = [cell for cell in others if cell["validation_loss"] is not None]
+    if not known or chosen["validation_loss"] is None:
+        return ""
+    best = _best(known)
+    if best["validation_loss"] >= chosen["validation_loss"]:
+        return ""
+    made = (
+        ", and `ecgtransfer finetune --arm linear-probe` makes one" if best["arm"] == "linear-probe" else ""
+    )
+    return (
+        f" Only scratch and fine-tuning are weighed here: the {LABELS[best['arm']]} had a lower validation "
+        f"loss yet ({best['validation_loss']:.3f} against {chosen['validation_loss']:.3f}){made}."
     )
 
 
@@ -114,5 +152,5 @@ def _told(cell: Mapping[str, Any], decided: bool, why: str) -> Recommendation:
         auroc_low=cell.get("auroc_low"),
         auroc_high=cell.get("auroc_high"),
         basis=f"mean over {cell['seeds']} seeds on their own test parts, with {cell['n']} labels",
-        text=f"Use {cell['network']}, {what}: {why}.",
+        text=f"Use {cell['network']}, {what}: {why}",
     )

@@ -13,12 +13,13 @@ Evidence = Mapping[str, Any]
 REFERENCE = "scratch"
 # The reference first, then by how much of the network may move.
 _ARMS = (REFERENCE, "frozen-random", "linear-probe", "full")
-_LABELS = {
+LABELS = {
     REFERENCE: "from scratch",
     "full": "fine-tuned",
     "linear-probe": "linear probe",
     "frozen-random": "frozen random encoder",
 }
+"""What each arm is called."""
 ARMS = {
     REFERENCE: "all weights random, all trained",
     "full": "pre-trained encoder, new head, all weights trained",
@@ -96,7 +97,7 @@ def unique(values: Iterable[Any]) -> list[Any]:
 
 def arm_label(arm: str) -> str:
     """Return what people call an arm: ``fine-tuned`` for ``full``."""
-    return _LABELS.get(arm, arm)
+    return LABELS.get(arm, arm)
 
 
 def size_label(row: Mapping[str, Any]) -> str:
