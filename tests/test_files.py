@@ -1,4 +1,4 @@
-"""What a killed writer leaves behind, and who clears it away."""
+"""What a killed writer leaves behind, and who clears it away; folders that cannot be made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from ecgtransfer.files import clear_leftovers, write_bytes
+import pytest
+
+from ecgtransfer.errors import ConfigError
+from ecgtransfer.files import clear_leftovers, make_folder, write_bytes
 
 KILLED = """
 import os, signal, sys
@@ -41,3 +44,26 @@ def test_what_a_killed_writer_leaves_is_cleared_away_once_it_is_old(tmp_path: Pa
     assert path.exists()
     assert (tmp_path / ".lock").exists()
     assert (tmp_path / "runs" / ".b.writing").is_dir()
+
+
+def test_a_folder_behind_a_link_to_nowhere_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.symlink_to(tmp_path / "unmounted")
+    for path in (gone, gone / "x"):
+        with pytest.raises(
+            ConfigError, match=r"gone is a link to a place that is not there\. Choose another"
+        ):
+            make_folder(path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"file: the folder cannot be made: File exists\. Choose another"):
+        make_folder(tmp_path / "file")
+    with pytest.raises(ConfigError, match="is a link to a place that is not there"):
+        write_bytes(gone / "x.json", b"1")
+
+
+def test_a_folder_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("kept")
+    make_folder(tmp_path)
+    make_folder(tmp_path / "b" / "c")
+    assert (tmp_path / "a").read_text() == "kept"
+    assert (tmp_path / "b" / "c").is_dir()

@@ -14,14 +14,33 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ecgtransfer.errors import ConfigError
+
 # Names that `tempfile` gives in `write_bytes`, and the seconds that no write takes.
 _LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}")
 _LONG_AGO = 3600.0
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and all above it; one that is there is left as it is.
+
+    Raises
+    ------
+    ConfigError
+        A part of the path is a file, a link to nowhere, or takes no folders (``/proc``).
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, FileNotFoundError) as error:
+        lost = next((part for part in (path, *path.parents) if part.is_symlink() and not part.exists()), None)
+        why = f"{lost} is a link to a place that is not there" if lost else error.strerror
+        what = f"the folder cannot be made: {why}"
+        raise ConfigError(what, where=path, remedy="Choose another place") from None
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically: a reader sees the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -87,7 +106,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     temporary = path.parent / f".{path.name}.writing"
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    make_folder(temporary.parent)
+    temporary.mkdir()
     try:
         yield temporary
         os.rename(temporary, path)

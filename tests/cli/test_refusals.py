@@ -280,6 +280,22 @@ class TestTraining:
         assert str(tmp_path / "file") in said
         assert "Check the path" in said
 
+    @pytest.mark.parametrize("below", [False, True])
+    def test_an_output_at_a_link_to_nowhere(
+        self, refused: Refused, store: Store, model: Path, tmp_path: Path, below: bool
+    ) -> None:
+        """A disk that is not mounted; a training that ends there would be lost at its last step."""
+        (tmp_path / "scratch-disk").symlink_to(tmp_path / "unmounted")
+        out = tmp_path / "scratch-disk" / "x" if below else tmp_path / "scratch-disk"
+        TestRecordings.good(tmp_path / "raw", "a")
+        (tmp_path / "raw" / "labels.csv").write_text("file,AF\na,1\n")
+        lost = "a link to a place that is not there. Choose another place"
+        said = refused("train", store.path, "-o", out, "--network", NETWORK, *BRIEF)
+        assert (lost if below else f"{out}: the folder exists and is not a run") in said
+        said = refused("prepare", "folder", tmp_path / "raw", "-o", out)
+        assert (lost if below else f"{out}: is there already") in said
+        assert lost in refused("advise", store.path, "--from", model, "--task", "waves", "-o", out)
+
     @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may write anywhere")
     def test_an_output_that_cannot_be_written(self, refused: Refused, store: Store, tmp_path: Path) -> None:
         locked = tmp_path / "locked"

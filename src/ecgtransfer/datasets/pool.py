@@ -30,7 +30,7 @@ def jobs_of(
 ) -> list[convert.Job]:
     """Cut a listing into jobs, in its order; each key covers the recipe and the state of every file."""
     folder = work / "chunks"
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     jobs: list[convert.Job] = []
     states: dict[str, list[Any]] = {}
     for first in range(0, len(listing.entries), CHUNK):

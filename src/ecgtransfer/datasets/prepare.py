@@ -8,6 +8,7 @@ and the working folder removed. The number of workers has no influence on a sing
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import time
 from collections import Counter
@@ -21,6 +22,7 @@ from ecgtransfer.datasets.recipes import PAPER_RATE, PAPER_SECONDS, RECIPES
 from ecgtransfer.datasets.sources import Entry, Listing, Request, Source
 from ecgtransfer.datasets.store_info import StoreDescription
 from ecgtransfer.errors import ConfigError, DataError, nearest
+from ecgtransfer.files import make_folder
 from ecgtransfer.progress import Progress
 from ecgtransfer.signals import STANDARD_LEADS, standard_lead
 from ecgtransfer.signals.readers.stated import Stated
@@ -134,7 +136,7 @@ def prepare(
         stated=Stated() if stated is None else stated,
     )
     n_samples = _check(origin, request, seconds, length, recipe, workers)
-    if out.exists():
+    if os.path.lexists(out):  # a link to nowhere too, which would be met when all is read
         raise DataError("is there already", where=out, remedy="Remove it or choose another name")
     work = out.with_name(out.name + ".partial")
     root = _dataset_folder(origin, path, work, quiet)
@@ -251,7 +253,7 @@ def _dataset_folder(origin: Source, path: Path, work: Path, quiet: bool) -> Path
 
 
 def _unpacked(origin: Source, path: Path, work: Path, quiet: bool) -> Path:
-    work.mkdir(parents=True, exist_ok=True)
+    make_folder(work)
     archive.unpack(path, work / "raw", quiet=quiet)
     for name in origin.beside:
         if path.with_name(name).is_file():

@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any
 
 from ecgtransfer.errors import StudyError
+from ecgtransfer.files import make_folder
 
 # Seconds without a heartbeat after which a lease is over, and how often it beats in that time.
 STALE = 60.0
@@ -125,7 +126,7 @@ class Leases:
         StudyError
             When a process that has stopped answering keeps others from claiming anything.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         lease = Lease(self.folder / f"{run_id}.json", self.owner)
         with _alone(self.folder) as now:
             found = _read(lease.path)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgtransfer.errors import StudyError
+from ecgtransfer.files import make_folder
 from ecgtransfer.study.spec import RUNNER_VERSION, RunSpec
 
 _REPEATED = "Remove this run's folder and start again: the run is repeated"
@@ -179,9 +180,9 @@ def working_folder(folder: Path, *, adopt: bool = False) -> Path:
     """
     if not adopt:
         working = folder.parent / f".{folder.name}.partial"
-        working.mkdir(parents=True, exist_ok=True)
+        make_folder(working)
         return working
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     working = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}.partial"
     for left in _partial(folder.parent, folder.name):
         if not working.exists():

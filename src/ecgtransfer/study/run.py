@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import platform
 import shutil
 import time
@@ -92,7 +93,7 @@ def run(
     LeaseLostError
         When another process took the run over meanwhile: what was learnt here is given up.
     """
-    if folder.exists():
+    if os.path.lexists(folder):
         if not (folder / "result.json").exists():
             raise StudyError(
                 "the folder exists and is not a run", where=folder, remedy="Choose another name, or remove it"
