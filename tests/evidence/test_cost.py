@@ -112,7 +112,8 @@ def test_runs_that_never_got_there_bound_the_answer_or_take_it_away() -> None:
         scratch_reached=[True, False],
     )  # fmt: skip
     assert late.projects == 2
-    assert "after at most 2 such projects" in late.text
+    assert "after 2 such projects, perhaps fewer (95 % interval 1 to " in late.text
+    assert (late.low, late.saving_high) == (1, None)
     assert "1 of 2 runs from scratch never got there" in late.text
     assert late.text.endswith("counted in updates to the same validation loss.")
     lost = break_even([100, 100], [50, 50], pretraining=100, unit="updates", arm_reached=[False, True])

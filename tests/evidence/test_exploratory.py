@@ -162,6 +162,7 @@ def test_a_target_that_is_rare_in_a_group_is_left_out_there_and_named() -> None:
     assert rows[1].targets == ("AF", "LBBB")
     # They are compared on what both can measure.
     assert rows[1].against_rest == pytest.approx(-rows[0].against_rest)
+    assert rows[0].targets_against_rest == rows[1].targets_against_rest == ("AF",)
 
 
 def test_ages_fall_into_fixed_groups_in_their_order() -> None:

@@ -284,6 +284,7 @@ class _Study:
                     "word": "undecided" if tiny else _word(own, 2 * half),
                     "note": "no interval: 12 records" if tiny else "", "against_rest": 0.004 * (i - 1),
                     "against_rest_low": -0.03, "against_rest_high": 0.03, "targets": ["NORM", "MI"],
+                    "targets_against_rest": ["MI"] if i == 2 else ["NORM", "MI"],
                 }
             )  # fmt: skip
         for target in TARGETS:

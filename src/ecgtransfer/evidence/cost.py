@@ -47,7 +47,7 @@ class BreakEven:
     low, high : int or None
         Interval; a high of None beside a low is open: never cannot be excluded.
     saving, saving_low, saving_high : float or None
-        Per project, in ``unit``.
+        Per project, in ``unit``; an open high where runs from scratch are censored.
     pretraining : float or None
         Its cost in ``unit``.
     unit : str
@@ -172,6 +172,8 @@ def break_even(
     _, high = student_interval(theirs - my_least, level)
     lost = 0 if arm_reached is None else int((~np.asarray(arm_reached, bool)).sum())
     late = 0 if scratch_reached is None else int((~np.asarray(scratch_reached, bool)).sum())
+    if late:
+        high = None  # nothing bounds what a run that never got there would have cost
     counted = f", counted in {unit}{f' {per_project}' if per_project else ''}"
 
     def told(
@@ -218,13 +220,13 @@ def break_even(
         )
         return told("unclear", f"When pre-training pays for itself cannot be said: {reason}")
     projects = _projects(pretraining, saving)
-    least = None if high is None else _projects(pretraining, high)
+    least = None if low is None else _projects(pretraining, high) if high else min(1, projects)
     most = None if low is None or low <= 0 else _projects(pretraining, low)
     if low is None:
         sure = "one seed gives no interval"
     else:
         sure = f"{100 * level:g} % interval {least:,} to {'never' if most is None else f'{most:,}'}"
-    after = f"{'at most ' if late else ''}{projects:,} such project{'s' if projects != 1 else ''}"
+    after = f"{projects:,} such project{'s' if projects != 1 else ''}{', perhaps fewer' if late else ''}"
     if late:
         sure += f"; {late} of {len(theirs)} runs from scratch never got there and count as if they just had"
     return told("after", f"Pre-training pays for itself after {after} ({sure})", (projects, least, most))

@@ -52,7 +52,7 @@ class Subgroup:
     group, value : str
         Such as ``sex`` and ``female``; ``unknown`` where the record does not say.
     records, patients : int
-        Distinct test patients of the group, and their records (the most in any run).
+        Their records in one test part (the most in any run), and distinct test patients over all.
     difference, low, high : float or None
         In macro AUROC over ``targets``, adjusted for nothing.
     word : str or None
@@ -62,6 +62,8 @@ class Subgroup:
         This difference less that among all other known groups, over the targets that both can measure.
     targets : tuple of str
         Those with enough patients in the group.
+    targets_against_rest : tuple of str
+        Those of them with enough patients in the rest too.
     """
 
     group: str
@@ -77,6 +79,7 @@ class Subgroup:
     against_rest_low: float | None
     against_rest_high: float | None
     targets: tuple[str, ...]
+    targets_against_rest: tuple[str, ...] = ()
 
 
 def age_groups(ages: ArrayLike) -> NDArray[np.str_]:
@@ -184,6 +187,7 @@ def _subgroup(
         against_rest_low=None if against is None else against.low,
         against_rest_high=None if against is None else against.high,
         targets=tuple(targets[k] for k in kept),
+        targets_against_rest=tuple(targets[k] for k in both),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ecgtransfer.report.english import listed
 from ecgtransfer.report.sheets.table import Column, Row
 from ecgtransfer.report.view import Evidence, arm_label, difference, missing, number, ordered_arms, size_label
 
@@ -51,14 +52,16 @@ def figure(key: str) -> Any:
 
 
 def against_rest(row: Row) -> str:
-    """Return a subgroup's difference minus that of all others."""
-    return difference(
+    """Return a subgroup's difference minus that of all others, and over which statements if over fewer."""
+    shown = difference(
         {
             "difference": row.get("against_rest"),
             "low": row.get("against_rest_low"),
             "high": row.get("against_rest_high"),
         }
     )
+    fewer = row["targets_against_rest"] != row["targets"] and not missing(row.get("against_rest"))
+    return f"{shown} over {listed(row['targets_against_rest'])}" if fewer else shown
 
 
 def word(row: Row) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ecgtransfer.report.english import listed
 from ecgtransfer.report.sheets.columns import EXPLORATORY, NONE, against_rest, figure, place, seeds, word
 from ecgtransfer.report.sheets.table import Column, Row, Sheet
 from ecgtransfer.report.view import Evidence, difference, interval, level, number
@@ -115,14 +116,16 @@ def parts(evidence: Evidence) -> Iterable[Sheet]:
         (
             *place(evidence),
             Column("group", lambda row: f"{row['group']}: {row['value']}", words=True),
-            Column("records", figure("records")),
             Column("patients", figure("patients")),
+            Column("records in a test part, at most", figure("records")),
+            Column("statements", lambda row: listed(row["targets"]) or NONE, words=True),
             Column("difference to scratch", difference),
             Column("word", word, words=True),
             Column("against the rest", against_rest),
         ),
         evidence.get("subgroups", []),
-        EXPLORATORY,
+        "The mean is over the statements with 10 patients of each class in the group; against the rest, over "
+        f"those that the rest can measure too, which may be fewer. {EXPLORATORY}",
     )
     yield Sheet(
         "operating_points",
