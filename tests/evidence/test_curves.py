@@ -311,7 +311,7 @@ def test_a_difference_that_grows_is_not_smoothed_away() -> None:
     mean = [-0.03, -0.01, 0.0, 0.02, 0.04]
     found = caught(mean, draws=RNG(0).normal(mean, 0.004, size=(1000, 5)))
     assert found.state == "not-within-2n"
-    assert "does not catch up (difference below 0.01) within 1,300 labels" in found.text
+    assert "does not catch up (difference below 0.01) within 1,280 labels" in found.text
     assert "the difference grows with the number of labels" in found.text
 
 
@@ -351,7 +351,7 @@ def test_both_forms_beyond_twice_the_data_say_not_within() -> None:
     found = caught(flat, draws=RNG(0).normal(flat, 0.002, size=(500, 5)))
     assert found.state == "not-within-2n"
     assert found.text == (
-        "Scratch does not catch up (difference below 0.01) within 1,300 labels, "
+        "Scratch does not catch up (difference below 0.01) within 1,280 labels, "
         "twice the most that were tried."
     )
 

@@ -74,6 +74,21 @@ class TestFirstSentence:
         assert first == f"With 50 labelled ECGs of mine, {says}"
         assert second == ""
 
+    @pytest.mark.parametrize(
+        ("scarce", "says"),
+        [
+            (["AF"], "1,840 patients; without AF, too scarce)"),
+            (["AF", "WPW", "LVH"], "1,840 patients; without AF, WPW and LVH, too scarce)"),
+            (["AF", "WPW", "LVH", "MI"], "1,840 patients; without 4 of the statements, too scarce)"),
+            ([], "1,840 patients)"),
+        ],
+    )
+    def test_statements_that_the_mean_leaves_out_are_said(self, scarce: list[str], says: str) -> None:
+        left_out = [{"target": name, "why": "2 positives"} for name in scarce]
+        mine = {"name": "mine", "folds": 1, "left_out": left_out}
+        for word in ("helps", "equivalent", "undecided"):
+            assert says in answer(findings(contrast(verdict=verdict(word)), downstreams=[mine]))[0]
+
     def test_one_pre_trained_network_is_said(self) -> None:
         said = answer(findings(contrast(n_pretraining_seeds=1, verdict=verdict())))[0]
         assert "10 seeds, one pre-trained network, 1,840 patients" in said

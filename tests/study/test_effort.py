@@ -287,7 +287,7 @@ class TestDescribe:
 
     def test_what_was_begun_tells_no_time(self, question: Question) -> None:
         told = describe(MIDDLE, question[MIDDLE], None, 10)
-        assert "20 updates; going on where it stopped (for a comparison of another length choose" in told
+        assert "20 updates; going on where it stopped, in whatever time it takes (for a comparison" in told
         assert "min" not in told
 
     def test_a_model_that_was_given_is_no_pre_training(self, question: Question) -> None:

@@ -83,6 +83,18 @@ def test_what_is_finished_is_counted_and_its_validation_loss_is_told(begun: Stud
     assert best.upstream == ("up" if best.arm == "linear-probe" else None)
 
 
+def test_losses_of_two_sizes_are_not_compared(study: Study, expanded: Expanded) -> None:
+    """Each size has a validation part of its own."""
+    scratch = [run.spec for run in expanded.planned if run.spec.arm == "scratch"]
+    execute(scratch, study.ledger, locate(expanded, study), quiet=True)
+    found = [(best.n, best.n_is_all, best.validation_loss) for best in StudyFolder(study.path).look().best]
+    means = [
+        statistics.fmean(study.ledger.result(spec)["validation_loss"] for spec in scratch if spec.n == n)
+        for n in (20, None)
+    ]
+    assert found == [(20, False, pytest.approx(means[0])), (None, True, pytest.approx(means[1]))]
+
+
 def test_no_test_value_is_told(begun: Study) -> None:
     told = json.dumps(StudyFolder(begun.path).look().as_dict(), allow_nan=False)
     assert "validation_loss" in told

@@ -135,10 +135,12 @@ def watched(folder: Path, *, quiet: bool) -> Iterator[LiveTable]:
     except KeyboardInterrupt:
         standing = None if table.quiet else table.look()
         done = "" if standing is None else f" after {standing.done} of {standing.runs} runs"
-        note(
-            f"\nStopped{done}. What is finished is on disk, and a training goes on from its last checkpoint. "
-            f"Go on with:\n  {shlex.join(['ecgtransfer', *sys.argv[1:]])}"
+        kept = (
+            "What is finished is on disk, and a training goes on from its last checkpoint"
+            if folder.exists()
+            else "Nothing was begun"
         )
+        note(f"\nStopped{done}. {kept}. Go on with:\n  {shlex.join(['ecgtransfer', *sys.argv[1:]])}")
         # Not typer's own Exit, which is what a Ctrl-C that nobody answered becomes, too.
         sys.exit(INTERRUPTED)
 

@@ -25,6 +25,8 @@ _COOCCURRENCES = 50
 # A record this many times larger or smaller than the middle of its own store is on another scale.
 _OTHER_SCALE = 4.0
 _CHUNK = 256
+# More statements than these are not named in a sentence.
+_NAMED = 5
 
 
 def audit(
@@ -353,11 +355,13 @@ def _summary(findings: dict[str, Any], minimum: int) -> list[str]:
                 f"{_count(len(unmapped), 'label')} of {row['name']} not in the vocabulary, {carried} times "
                 "in its records."
             )
-        few = sum(item["store"] == row["name"] for item in findings["few_positives"])
+        few = [item["statement"] for item in findings["few_positives"] if item["store"] == row["name"]]
         if few:
+            more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
+            has = "has" if len(few) == 1 else "have"
             lines.append(
-                f"{_count(few, 'statement')} of {row['name']} {'has' if few == 1 else 'have'} fewer than "
-                f"{minimum} positives or negatives."
+                f"{_count(len(few), 'statement')} of {row['name']} {has} fewer than {minimum} positives "
+                f"or negatives: {', '.join(few[:_NAMED])}{more}."
             )
     lines += findings["confounding"]["summary"]
     return lines

@@ -223,7 +223,7 @@ def _text(
     rising: bool,
     worse: bool,
 ) -> str:
-    first, last, twice = rounded(sizes[0]), rounded(sizes[-1]), rounded(FURTHEST * sizes[-1])
+    first, last, twice = (f"{n:,.0f}" for n in (sizes[0], sizes[-1], FURTHEST * sizes[-1]))
     what = f"(difference below {margin:g})"
     never = f"does not catch up {what} within {twice} labels, twice the most that were tried"
     tried = f"at any size that was tried, from {first} labels on" if len(sizes) > 1 else f"at {first} labels"

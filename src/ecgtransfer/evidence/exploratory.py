@@ -139,10 +139,17 @@ def per_statement(
                 low=found.low,
                 high=found.high,
                 word=word(found, margin),
-                note=found.note,
+                note=found.note if found.difference is not None else _not_measured(own),
             )
         )
     return tuple(rows)
+
+
+def _not_measured(runs: Sequence[PairedRun]) -> str:
+    """Say at how many seeds the only target of these runs lacks one of its classes."""
+    seeds = {run.seed for run in runs}
+    lacking = {run.seed for run in runs if not {0.0, 1.0} <= set(np.asarray(run.labels, float).ravel())}
+    return f"no positive or no negative in the test part of {len(lacking)} of {len(seeds)} seeds"
 
 
 def negative_transfer(

@@ -151,8 +151,8 @@ def _saved(
     if known and (low == np.inf or high == 0.0):
         found += f", at either end of the {100 * level:g} % interval"
     elif known:
-        below = f"less than {fewest:,}" if least is None else f"{least:,}"
-        above = f"more than {furthest:,}" if most is None else f"{most:,}"
+        below = f"less than {_count(fewest)}" if least is None else _count(least)
+        above = f"more than {_count(furthest)}" if most is None else _count(most)
         found += f" ({100 * level:g} % interval {below} to {above})"
     return LabelsSaved(
         n=n,
@@ -164,6 +164,10 @@ def _saved(
         high_open=known and high == np.inf,
         text=f"With {n:,} labels this arm {found}.",
     )
+
+
+def _count(labels: int) -> str:
+    return f"{labels:,}".replace("-", "\N{MINUS SIGN}")
 
 
 def _transferred(

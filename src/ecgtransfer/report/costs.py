@@ -145,8 +145,8 @@ def _unmeasured(cell: Cell, runs: Gathered, pretraining: float | None, downloade
         saving_high=None,
         pretraining=pretraining,
         unit="FLOPs",
-        text="When pre-training pays for itself was not measured: both arms had the same budget. Name the "
-        "size in [convergence] to run smaller ones.",
+        text="When pre-training pays for itself was not measured: both arms had the same budget. A plan "
+        "that names the size in [convergence] runs smaller ones.",
     )
 
 

@@ -210,7 +210,12 @@ def _best(standing: Standing) -> Table:
     table = Table(
         box=None,
         pad_edge=False,
-        title="\nlowest mean validation loss so far (test values are shown at the end)",
+        title="\nlowest mean validation loss of each size"
+        + (
+            " (test values are in the report)"
+            if standing.reported
+            else " so far (test values come at the end)"
+        ),
         title_justify="left",
         title_style="bold",
     )

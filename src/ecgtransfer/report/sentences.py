@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ecgtransfer.report.english import listed
 from ecgtransfer.report.view import signed
 
 Row = Mapping[str, Any]
+
+# More statements than these are counted, not named.
+_NAMED = 3
 
 
 def answer(findings: Mapping[str, Any]) -> tuple[str, str]:
@@ -30,8 +34,8 @@ def answer(findings: Mapping[str, Any]) -> tuple[str, str]:
     first = judged[0]
     pair = [row for row in judged if _pair(row) == _pair(first)]
     headline = max(pair, key=lambda row: int(row["n"]))
-    folds = {each["name"]: each.get("folds", 1) for each in findings.get("downstreams", [])}
-    return _headline(headline, folds.get(headline["downstream"], 1)), _beyond(headline, judged, findings)
+    known = {each["name"]: each for each in findings.get("downstreams", [])}
+    return _headline(headline, known.get(headline["downstream"], {})), _beyond(headline, judged, findings)
 
 
 def below_baselines(rows: Sequence[Row]) -> str:
@@ -57,12 +61,14 @@ def _pair(row: Row) -> tuple[Any, ...]:
     return row["downstream"], row["network"], row["upstream"], row["arm"]
 
 
-def _headline(row: Row, folds: int) -> str:
-    verdict = row["verdict"]
+def _headline(row: Row, downstream: Row) -> str:
+    verdict, folds = row["verdict"], downstream.get("folds", 1)
     what = _what(row)
     size = f"With {row['n']:,} labelled ECGs of {row['downstream']}"
     parts = f"{folds} folds, " if folds > 1 else ""
-    basis = f"{row['n_seeds']} seeds, {_networks(row)}{parts}{row['n_patients']:,} patients"
+    basis = (
+        f"{row['n_seeds']} seeds, {_networks(row)}{parts}{row['n_patients']:,} patients{_without(downstream)}"
+    )
     if row["difference"] is None:
         return f"{size}, no difference between {what} and scratch could be estimated ({row['note']})."
     figure = f"{signed(row['difference'])} macro AUROC"
@@ -84,6 +90,15 @@ def _headline(row: Row, folds: int) -> str:
     return (
         f"{size}, {what} {says} {abs(row['difference']):.3f} macro AUROC over scratch ({interval}; {basis})."
     )
+
+
+def _without(downstream: Row) -> str:
+    """Return which of the user's statements the mean is not over."""
+    scarce = [str(each["target"]) for each in downstream.get("left_out", [])]
+    if not scarce:
+        return ""
+    few = listed(scarce) if len(scarce) <= _NAMED else f"{len(scarce)} of the statements"
+    return f"; without {few}, too scarce"
 
 
 def _networks(row: Row) -> str:

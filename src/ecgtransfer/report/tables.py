@@ -84,7 +84,7 @@ def result_table(result: Mapping[str, Any]) -> Table:
     table.add_row(f"macro of {len(macro['targets'])}", "", *map(number, (macro[key] for key in keys)))
     others = [name for name in test["targets"] if name not in macro["targets"]]
     if others:
-        table.caption = f"{table.caption}; too few positives or negatives for the macro: {', '.join(others)}"
+        table.caption = f"{table.caption}; too scarce over all test parts for the macro: {', '.join(others)}"
     return table
 
 

@@ -123,7 +123,11 @@ class Expanded:
 def check_fit(upstream: Store, downstream: Store) -> None:
     """Say before any training that the encoder would not fit, or has seen what it is tested on."""
     if upstream.fingerprint == downstream.fingerprint:
-        raise ConfigError("upstream and downstream are the same store", where=upstream.path)
+        raise ConfigError(
+            "upstream and downstream are the same store",
+            where=upstream.path,
+            remedy="A network would be tested on what it was pre-trained on: choose another upstream",
+        )
     ours, theirs = upstream.info, downstream.info
     if ours.leads != theirs.leads:
         raise ConfigError(

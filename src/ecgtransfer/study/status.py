@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import statistics
 import time
@@ -74,7 +75,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Best:
-    """The cell with the lowest validation loss so far, on average over the seeds that are finished."""
+    """Of one size, the cell with the lowest validation loss on average over the seeds that are finished."""
 
     downstream: str
     network: str
@@ -275,15 +276,15 @@ class StudyFolder:
                 yield Phase(purpose, len(names), done, at_work, len(names) - done - at_work)
 
     def _best(self) -> Iterator[Best]:
-        found: dict[tuple[str, str], Best] = {}
+        # Other sizes have other validation parts: their losses are not to be compared.
+        found: dict[tuple[str, str, float], Best] = {}
         for cell, losses in self._losses.items():
             downstream, network, upstream, arm, n = cell
             mean = statistics.fmean(losses)
-            best = found.get((downstream, network))
+            place = downstream, network, math.inf if n is None else n
+            best = found.get(place)
             if best is None or mean < best.validation_loss:
-                found[downstream, network] = Best(
-                    downstream, network, upstream, arm, n, n is None, mean, len(losses)
-                )
+                found[place] = Best(downstream, network, upstream, arm, n, n is None, mean, len(losses))
         for place in sorted(found):
             yield found[place]
 

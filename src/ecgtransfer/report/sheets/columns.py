@@ -66,7 +66,7 @@ def against_rest(row: Row) -> str:
 
 def word(row: Row) -> str:
     """Return the exploratory word of a row, or why there is none."""
-    return row.get("word") or (row.get("note") if not missing(row["difference"]) else "") or NONE
+    return row.get("word") or row.get("note") or NONE
 
 
 def banded(band: Row) -> str:

@@ -7,10 +7,12 @@ from its checkpoints.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import platform
 import socket
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import fields
@@ -136,13 +138,20 @@ class RayCrew:
         """See what the cluster has, and that it is there: Ray itself would wait and then end this process."""
         self._looked = time.monotonic()
         if _answers(ray.get_runtime_context().gcs_address):
-            self._reached = self._looked
-            self._resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        elif self._looked - self._reached > PATIENCE:
+            # A head that dies just now would be waited for here, too.
+            asking = threading.Thread(target=self._ask, daemon=True)
+            asking.start()
+            asking.join(PATIENCE)
+        if time.monotonic() - self._reached > PATIENCE:
             raise StudyError(
                 f"the head of the Ray cluster has not answered for {PATIENCE:.0f} s",
                 remedy="Start the cluster again and run the command again: what is done is kept",
             )
+
+    def _ask(self) -> None:
+        with contextlib.suppress(RayError):
+            self._resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            self._reached = time.monotonic()
 
 
 def _on_node(

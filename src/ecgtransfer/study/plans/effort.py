@@ -209,6 +209,9 @@ def describe(effort: Effort, plan: StudyPlan, expected: float | None, minutes: f
         f"{', '.join(_starts(plan))}, {effort.updates} updates"
     )
     if expected is None:
-        return f"{text}; going on where it stopped (for a comparison of another length choose another folder)"
+        return (
+            f"{text}; going on where it stopped, in whatever time it takes (for a comparison of another "
+            "length choose another folder)"
+        )
     over = " (the smallest that says anything; more than was asked for)" if expected > 60 * minutes else ""
     return f"{text}; about {max(1, round(expected / 60))} min{over}"
