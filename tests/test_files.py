@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ecgtransfer.errors import ConfigError
-from ecgtransfer.files import clear_leftovers, make_folder, write_bytes
+from ecgtransfer.files import clear_leftovers, make_folder, naming, write_bytes
 
 KILLED = """
 import os, signal, sys
@@ -67,3 +68,12 @@ def test_a_folder_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     make_folder(tmp_path / "b" / "c")
     assert (tmp_path / "a").read_text() == "kept"
     assert (tmp_path / "b" / "c").is_dir()
+
+
+def test_a_full_disk_that_names_no_file_is_told_which(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space") as told, naming(tmp_path / "x.ecgs"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert told.value.filename == str(tmp_path / "x.ecgs")
+    with pytest.raises(OSError, match="No space") as told, naming(tmp_path / "x.ecgs"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "its own")
+    assert told.value.filename == "its own"

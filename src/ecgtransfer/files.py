@@ -38,20 +38,29 @@ def make_folder(path: Path) -> None:
         raise ConfigError(what, where=path, remedy="Choose another place") from None
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put ``path`` into the system's complaints that name none: a full disk does not say which it is."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        raise
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically: a reader sees the old content or the new, never a part."""
     make_folder(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with naming(path), os.fdopen(handle, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except BaseException as error:
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = os.fspath(path)  # a full disk does not say which file it was
+    except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise

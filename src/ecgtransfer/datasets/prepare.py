@@ -22,7 +22,7 @@ from ecgtransfer.datasets.recipes import PAPER_RATE, PAPER_SECONDS, RECIPES
 from ecgtransfer.datasets.sources import Entry, Listing, Request, Source
 from ecgtransfer.datasets.store_info import StoreDescription
 from ecgtransfer.errors import ConfigError, DataError, nearest
-from ecgtransfer.files import make_folder
+from ecgtransfer.files import make_folder, naming
 from ecgtransfer.progress import Progress
 from ecgtransfer.signals import STANDARD_LEADS, standard_lead
 from ecgtransfer.signals.readers.stated import Stated
@@ -63,7 +63,8 @@ class PrepareSummary:
 
     def sentence(self) -> str:
         """Return how many of how many records there are."""
-        text = f"{self.n_records:,} of {self.n_listed:,} records, {self.n_windows:,} windows"
+        windows = f"{self.n_windows:,} window{'s' * (self.n_windows != 1)}"
+        text = f"{self.n_records:,} of {self.n_listed:,} records, {windows}"
         return text + (f", {self.n_rejected:,} rejected (see rejected.csv)" if self.n_rejected else "")
 
 
@@ -146,7 +147,8 @@ def prepare(
     shape = convert.Shape(request.leads or listing.leads, request.rate, n_samples, length, recipe)
     description = _describe(out, origin, listing, shape, recipe, seconds)
     jobs = pool.jobs_of(origin, listing, shape, description.recipe, work)
-    pool.run(jobs, workers, Progress(f"preparing {source}", quiet=quiet))
+    with naming(work):
+        pool.run(jobs, workers, Progress(f"preparing {source}", quiet=quiet))
 
     if listing.rejected or any(convert.rejections(job) for job in jobs):
         # The official folds belong to the complete source; a part of it is divided afresh.
@@ -159,7 +161,8 @@ def prepare(
         shutil.rmtree(work, ignore_errors=True)
         raise DataError(f"none of the {n_listed} records can be prepared{first}", where=root)
     try:
-        made = store.write(out, description, _chunks(jobs, listing, rejected, flags), rejected)
+        with naming(out):
+            made = store.write(out, description, _chunks(jobs, listing, rejected, flags), rejected)
     except DataError as error:
         if len(rejected) < n_listed:
             raise
