@@ -263,6 +263,12 @@ def test_where_it_takes_both_more_seeds_and_more_pretrainings():
     assert min(seeds, trainings) > 0.0075 > spread.patients_alone(0.95)
 
 
+def test_where_the_patients_leave_too_much_no_number_of_pretrainings_helps_either():
+    spread = Spread(1e-4, 1e-4, 0.0, 1e-6, 10, 100.0, between_pretrainings=2e-4, n_pretrainings=3)
+    said = undecided(0.0095, spread)
+    assert said.startswith("the patients alone leave ±0.020, so no number of seeds or pre-trainings settles")
+
+
 def test_of_patients_tested_once_nobody_knows_what_more_seeds_would_leave():
     """Five folds, five seeds: no two have a patient in common, so what they share is zero by construction."""
     spread = Spread(

@@ -230,10 +230,9 @@ def _settles(spread: Spread, d: float, level: float, margin: float, n_patients: 
             "no patient was tested at two seeds, so these runs do not tell whether more seeds would settle it"
         )
     else:
-        limited = False
-        first = (
-            f"the patients alone leave ±{spread.patients_alone(level):.3f}, so no number of seeds settles it"
-        )
+        limited, floor = False, spread.patients_alone(level)
+        kinds = "seeds or pre-trainings" if crossed else "seeds"
+        first = f"the patients alone leave ±{floor:.3f}, so no number of {kinds} settles it"
     if times is not None:
         more = f", {round(n_patients * (times - 1)):,} more," if n_patients else ""
         return f"{first}; about {times:.1f} times as many test patients{more} would"
