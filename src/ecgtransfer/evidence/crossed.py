@@ -221,13 +221,15 @@ def _lasting(runs: Sequence[Run], seeds: Sequence[int], shared: float, own: floa
     n = len(seeds)
     at_most = max(shared, shared + own / n)
     ids, place = np.unique(np.concatenate([np.asarray(run.patient) for run in runs]), return_inverse=True)
-    tested = np.zeros((n, len(ids)), np.float32)
+    tested = np.zeros((n, len(ids)))
     seed_of = np.concatenate([np.full(len(run.patient), seeds.index(run.seed)) for run in runs])
     tested[seed_of, place] = 1.0
     sizes = tested.sum(axis=1)
     if n < 2 or not len(ids):
         return shared, False
-    common = float(_off_diagonal(tested @ tested.T / np.sqrt(np.outer(sizes, sizes))))
+    # Whole numbers, so that no common patient is exactly none.
+    both = (tested @ tested.T)[~np.eye(n, dtype=bool)]
+    common = float(np.mean(both / np.sqrt(np.outer(sizes, sizes))[~np.eye(n, dtype=bool)]))
     if common == 0.0:
         return at_most, True
     return min(at_most, max(shared, shared * float(sizes.mean()) / len(ids) / common)), False

@@ -130,9 +130,10 @@ def _lower(others: list[Mapping[str, Any]], chosen: Mapping[str, Any]) -> str:
     made = (
         ", and `ecgtransfer finetune --arm linear-probe` makes one" if best["arm"] == "linear-probe" else ""
     )
+    which = LABELS[best["arm"]] + (f" from {best['upstream']}" if best["upstream"] else "")
     return (
-        f" Only scratch and fine-tuning are weighed here: the {LABELS[best['arm']]} had a lower validation "
-        f"loss yet ({best['validation_loss']:.3f} against {chosen['validation_loss']:.3f}){made}."
+        f" Only scratch and fine-tuning are weighed here: the {which} had a lower validation loss yet "
+        f"({best['validation_loss']:.3f} against {chosen['validation_loss']:.3f}){made}."
     )
 
 
