@@ -170,7 +170,7 @@ def test_an_arm_that_is_not_weighed_is_named_where_its_loss_is_lower(word: str) 
     assert choice(found)[0] == "full"
     assert found.text.endswith(
         "Only scratch and fine-tuning are weighed here: the linear probe from up had a lower validation loss "
-        "yet (0.250 against 0.300), and `ecgtransfer finetune --arm linear-probe` makes one."
+        "yet (0.250 against 0.300), and ecgtransfer finetune --arm linear-probe makes one."
     )
     found = told([scratch(0.4), full(0.3), random], [judged(word)])
     assert found.text.endswith(

@@ -127,9 +127,7 @@ def _lower(others: list[Mapping[str, Any]], chosen: Mapping[str, Any]) -> str:
     best = _best(known)
     if best["validation_loss"] >= chosen["validation_loss"]:
         return ""
-    made = (
-        ", and `ecgtransfer finetune --arm linear-probe` makes one" if best["arm"] == "linear-probe" else ""
-    )
+    made = ", and ecgtransfer finetune --arm linear-probe makes one" if best["arm"] == "linear-probe" else ""
     which = LABELS[best["arm"]] + (f" from {best['upstream']}" if best["upstream"] else "")
     return (
         f" Only scratch and fine-tuning are weighed here: the {which} had a lower validation loss yet "
