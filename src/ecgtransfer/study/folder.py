@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ecgtransfer.datasets.splits import FIXED_TEST_FROM, N_FOLDS, OFFICIAL_TEST_FOLD
 from ecgtransfer.errors import StudyError
 from ecgtransfer.files import hash_json, write_bytes, write_json
+from ecgtransfer.study.differing import differing
 from ecgtransfer.study.ledger import Ledger
 from ecgtransfer.study.planned import Downstream, Expanded, Planned, Start
 from ecgtransfer.study.plans.plan import Contrast, StudyPlan
@@ -107,9 +108,9 @@ def freeze(expanded: Expanded, out: Path) -> Study:
         if there != description:
             # Where the questions agree, the runs may not: another version, or a machine of other precision.
             runs = {"runs": _read_json(out / RUNS)}, {"runs": _listed(expanded.planned)}
-            differing = [*_differing(there, description)] or [*_differing(*runs)] or ["its hash"]
+            parted = [*differing(there, description)] or [*differing(*runs)] or ["its hash"]
             raise StudyError(
-                f"the folder holds a study with other settings ({'; '.join(differing)})",
+                f"the folder holds a study with other settings ({'; '.join(parted)})",
                 where=out,
                 remedy="Choose another folder with -o; the finished runs of that one are not mixed into this",
             )
@@ -282,56 +283,6 @@ def _origin(start: Start) -> dict[str, Any]:
         "left_out": start.left_out,
         "overlap_sought": start.overlap_sought,
     }
-
-
-def _differing(there: Any, here: Any) -> Iterator[str]:
-    """Yield the places at which two descriptions part, the first three; causes before consequences."""
-    found: list[str] = []
-    if "plan" in there and "plan" in here:
-        # Other recordings change everything that follows from them, and other settings every run.
-        found = list(_changed(there, here)) or list(_parts(there["plan"], here["plan"], "plan"))
-        found = found or list(_other_starts(there, here))
-    found = found or list(_parts(there, here, ""))
-    yield from found[:3]
-    if len(found) > 3:
-        yield f"and {len(found) - 3} more"
-
-
-def _changed(there: dict[str, Any], here: dict[str, Any]) -> Iterator[str]:
-    """Yield which recordings of the same name are others."""
-    known = {row["name"]: row for row in there["downstreams"]}
-    for row in here["downstreams"]:
-        old = known.get(row["name"])
-        if old is not None and old["fingerprint"] != row["fingerprint"]:
-            then, now = old["records"], row["records"]
-            counted = f" ({then:,} records then, {now:,} now)" if then != now else ""
-            yield f"the recordings of '{row['name']}' changed since{counted}"
-
-
-def _other_starts(there: dict[str, Any], here: dict[str, Any]) -> Iterator[str]:
-    """Yield which upstreams of the same name would start from other networks."""
-    known = {(row["name"], row["network"]): row for row in there["upstreams"]}
-    for row in here["upstreams"]:
-        old = known.get((row["name"], row["network"]))
-        if old is not None and (old["fingerprint"], old["starts"]) != (row["fingerprint"], row["starts"]):
-            yield f"the pre-trained {row['network']} of '{row['name']}' would be another"
-
-
-def _parts(there: Any, here: Any, where: str) -> Iterator[str]:
-    if isinstance(there, dict) and isinstance(here, dict):
-        for key in [*there, *(key for key in here if key not in there)]:
-            if key not in ("hash", "id"):
-                yield from _parts(there.get(key), here.get(key), f"{where}.{key}" if where else key)
-    elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
-        for number, (a, b) in enumerate(zip(there, here, strict=True)):
-            yield from _parts(a, b, f"{where}[{number}]")
-    elif there != here:
-        yield f"{where}: {_short(there)} there, {_short(here)} asked for"
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _records_path(out: Path, fingerprint: str) -> Path:
