@@ -339,4 +339,5 @@ def check_rate(rate: float) -> None:
 
 def _once(what: str, values: Sequence[Any]) -> None:
     if len(set(values)) != len(values):
-        raise ConfigError(f"{what} names something twice: {', '.join(map(str, values))}")
+        listed = ", ".join(map(str, values))
+        raise ConfigError(f"{what} names something twice: {listed}", remedy="Name each once")
